@@ -1,0 +1,143 @@
+"""
+The journal: one stream of facts, retained in a bounded ring for each key.
+
+Bounds: records a key, keys, and records in all. A key that is over the bound loses its own oldest record, so a hot
+key never evicts a sleeping one; when there are too many keys, those of deleted objects go first, then those that
+were silent longest. What was evicted is counted and shown.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from contextvars import ContextVar
+
+from reconciler.journal.records import EventSeen, Record
+
+__all__ = ["Cause", "Journal", "current_cause"]
+
+Subscriber = Callable[[Record], None]
+
+
+class Cause:
+    """
+    The pass that the running code belongs to.
+
+    `is_over` turns true when the pass ends: a write that a forgotten task makes afterwards is marked late.
+    """
+
+    __slots__ = ("is_over", "key", "record_id", "scope")
+
+    def __init__(self, record_id: int, scope: str, key: Hashable) -> None:
+        """`record_id` is the id of the pass's `PassStarted` record."""
+        self.record_id = record_id
+        self.scope = scope
+        self.key = key
+        self.is_over = False
+
+
+current_cause: ContextVar[Cause | None] = ContextVar("reconciler_current_cause", default=None)
+"""The pass that the running code belongs to, inherited by the tasks that it starts; None outside of passes."""
+
+
+class _Ring:
+    __slots__ = ("evicted", "records")
+
+    def __init__(self) -> None:
+        self.records: deque[Record] = deque()
+        self.evicted = 0
+
+
+class Journal:
+    """
+    Takes records and keeps the newest of each key.
+
+    Args:
+        per_key_max: Records kept for one key.
+        keys_max: Keys kept.
+        records_max: Records kept in all.
+        is_retaining: False keeps nothing; subscribers still get every record.
+    """
+
+    def __init__(
+        self,
+        *,
+        per_key_max: int = 256,
+        keys_max: int = 10_000,
+        records_max: int = 200_000,
+        is_retaining: bool = True,
+    ) -> None:
+        self._per_key_max = per_key_max
+        self._keys_max = keys_max
+        self._records_max = records_max
+        self._is_retaining = is_retaining
+        self._rings: OrderedDict[tuple[str, Hashable], _Ring] = OrderedDict()
+        self._count = 0
+        self._last_id = 0
+        self._keys_evicted = 0
+        self._subscribers: list[Subscriber] = []
+
+    def new_id(self) -> int:
+        """Return the id for the next record; ids start at 1 and rise."""
+        self._last_id += 1
+        return self._last_id
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call `subscriber` with every record from now on, in order; return what ends that."""
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
+
+    def append(self, record: Record) -> int:
+        """Take a record, and return its id."""
+        if self._is_retaining:
+            self._retain(record)
+        for subscriber in self._subscribers:
+            subscriber(record)
+        return record.id
+
+    def records(self, scope: str, key: Hashable) -> tuple[Record, ...]:
+        """Return what is kept for one key of one controller, oldest first."""
+        ring = self._rings.get((scope, key))
+        return tuple(ring.records) if ring else ()
+
+    def evicted(self, scope: str, key: Hashable) -> int:
+        """Return how many older records of this key are gone."""
+        ring = self._rings.get((scope, key))
+        return ring.evicted if ring else 0
+
+    def keys(self) -> tuple[tuple[str, Hashable], ...]:
+        """Return the (scope, key) pairs that have records, the longest silent first."""
+        return tuple(self._rings)
+
+    def __repr__(self) -> str:
+        return f"<Journal {self._count} records of {len(self._rings)} keys, {self._keys_evicted} keys evicted>"
+
+    def _retain(self, record: Record) -> None:
+        place = (record.scope, record.key)
+        ring = self._rings.get(place)
+        if ring is None:
+            ring = self._rings[place] = _Ring()
+            if len(self._rings) > self._keys_max:
+                self._evict_key()
+        ring.records.append(record)
+        self._count += 1
+        if len(ring.records) > self._per_key_max:
+            self._evict_oldest(ring)
+        is_gone = isinstance(record, EventSeen) and record.verb == "delete"
+        self._rings.move_to_end(place, last=not is_gone)
+        if self._count > self._records_max:
+            # The writer pays first: whoever fills the journal loses its own history, not a sleeper's.
+            if len(ring.records) > 1:
+                self._evict_oldest(ring)
+            else:
+                self._evict_key()
+
+    def _evict_oldest(self, ring: _Ring) -> None:
+        ring.records.popleft()
+        ring.evicted += 1
+        self._count -= 1
+
+    def _evict_key(self) -> None:
+        _, ring = self._rings.popitem(last=False)
+        self._count -= len(ring.records)
+        self._keys_evicted += 1

@@ -1,0 +1,120 @@
+"""
+The records. Small, slotted, immutable; strings in them are constants or names that exist anyway.
+
+Each carries `id` (rising, unique in one journal), `causes` (ids of the records that led to it), `at` (monotonic
+nanoseconds), `scope` (the controller that it belongs to) and `key` (the queue's key).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from enum import Enum, IntFlag
+
+import msgspec
+
+__all__ = ["Asked", "Changed", "EventSeen", "Noted", "Origin", "PassEnded", "PassStarted", "Record", "Wrote"]
+
+
+class Changed(IntFlag):
+    """Which parts of an object differ between two versions."""
+
+    NOTHING = 0
+    GENERATION = 1
+    LABELS = 2
+    ANNOTATIONS = 4
+    FINALIZERS = 8
+    OWNERS = 16
+    DELETION = 32
+    UID = 64
+    OTHER = 128
+    """The version moved, and none of the above did: almost always `status`."""
+
+
+class Origin(Enum):
+    """Whose doing an event was."""
+
+    OWN = "own write"
+    FOREIGN = "foreign"
+    UNDETERMINED = "undetermined"
+    """The event came before the response of a write that may be its cause."""
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """What every record carries."""
+
+    id: int
+    causes: tuple[int, ...]
+    at: int
+    scope: str
+    key: Hashable
+
+
+class EventSeen(Record, frozen=True, gc=False):
+    """A source saw an object appear, change or go."""
+
+    verb: str
+    """`create`, `update`, `delete`, or `generic` for what no watch reported."""
+    changed: Changed = Changed.NOTHING
+    old_version: str = ""
+    new_version: str = ""
+    old_generation: int = 0
+    new_generation: int = 0
+    is_initial: bool = False
+    """Whether it came from the first list, not from a change."""
+    origin: Origin = Origin.UNDETERMINED
+
+
+class Asked(Record, frozen=True, gc=False):
+    """Somebody asked the queue for a pass; the verdict says what became of it."""
+
+    by: str
+    """`event`, `requeue_after`, `backoff` or `requeue`."""
+    verdict: str
+    asked_for: int
+    """The moment that was asked for."""
+    ready_at: int
+    """The moment that the key will be ready now, after the verdict; equal to `at` when it is ready."""
+    lost_at: int = -1
+    """The moment of the wake-up that lost, by whichever side it was asked for; -1 if none did."""
+    lost_ask: int = 0
+    """The id of the `Asked` record that lost; equal to `id` when this one did; 0 if none."""
+    priority: int = 0
+
+
+class PassStarted(Record, frozen=True, gc=False):
+    """A worker took the key and called the reconciler."""
+
+    priority: int
+    waited: int
+    """Nanoseconds between the moment the key was ready and this one."""
+
+
+class PassEnded(Record, frozen=True, gc=False):
+    """The reconciler came back."""
+
+    ending: str
+    asked_after: int = 0
+    """Nanoseconds after which it wants to come back; 0 if it did not ask."""
+    error: str = ""
+    """The type of the error, never its text: a text may hold anything."""
+
+
+class Wrote(Record, frozen=True, gc=False):
+    """The client wrote (or tried to write) an object."""
+
+    verb: str
+    target: str
+    """`<plural>[/<subresource>] <namespace>/<name>`."""
+    old_version: str
+    new_version: str
+    code: int
+    """HTTP status; 0 if no answer came, so nobody knows whether the write happened."""
+    is_late: bool = False
+    """Whether the pass that caused it had already ended."""
+
+
+class Noted(Record, frozen=True, gc=False):
+    """A reconciler said what it decided and why; `text` must carry no secret."""
+
+    topic: str
+    text: str
