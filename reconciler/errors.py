@@ -24,12 +24,15 @@ __all__ = [
     "ForbiddenError",
     "InvalidError",
     "InvariantError",
+    "MalformedObjectError",
     "MethodNotAllowedError",
     "NotFoundError",
     "PermanentDeliveryError",
     "PhaseError",
     "ReconcilerError",
+    "SchemaError",
     "ServerTimeoutError",
+    "ShutdownError",
     "StatusCause",
     "TerminalError",
     "TooManyRequestsError",
@@ -58,8 +61,27 @@ class CacheNotSyncedError(ReconcilerError):
     """A cache was read before its first list was complete, or did not sync in time."""
 
 
+class ShutdownError(ReconcilerError):
+    """Something did not run as long as it should have, or not end when it should have; the message names it."""
+
+
 class PhaseError(ReconcilerError):
     """A move between two phases is not in the phase table."""
+
+
+class SchemaError(ReconcilerError):
+    """
+    A schema, rule or printer column is not one that the embedded API server can keep.
+
+    `field` is its path inside the CustomResourceDefinition or schema, `reason` the word of a `StatusCause`.
+    """
+
+    def __init__(self, field: str, message: str, reason: str = "FieldValueInvalid") -> None:
+        """`message` says what was expected and what was seen, without the path."""
+        self.field = field
+        self.message = message
+        self.reason = reason
+        super().__init__(f"{field}: {message}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +166,10 @@ class ServerTimeoutError(ApiError):
 
 class ConnectionFailedError(ReconcilerError):
     """No answer came: refused, reset, TLS refused, timed out. Whether a write happened is unknown."""
+
+
+class MalformedObjectError(ReconcilerError):
+    """What the server returned is not JSON, or does not fit the model it was read into. No value is in the message."""
 
 
 class DeliveryError(ReconcilerError):

@@ -17,7 +17,11 @@ __all__ = ["Explanation", "LostWakeUp", "explain", "render"]
 
 @dataclass(frozen=True, slots=True)
 class LostWakeUp:
-    """A wake-up that was asked for and is not coming: when it would have been, who asked, and what beat it."""
+    """
+    A wake-up that was asked for and is not coming: when it would have been, who asked, and what beat it.
+
+    `beaten_by` is the id of the ask that stands instead; 0 if nothing does, because the queue was shut down.
+    """
 
     due_at: int
     ask_id: int
@@ -49,6 +53,7 @@ class Explanation:
 def explain(journal: Journal, scope: str, key: Hashable) -> Explanation:
     """Return the history of one key; for a key nobody ever saw, one without records."""
     records = journal.records(scope, key)
+    asks = {record.id: record for record in records if isinstance(record, Asked)}
     standing: Asked | None = None
     is_running = False
     lost: list[LostWakeUp] = []
@@ -56,9 +61,8 @@ def explain(journal: Journal, scope: str, key: Hashable) -> Explanation:
         match record:
             case Asked():
                 if record.lost_ask:
-                    lost.append(LostWakeUp(record.lost_at, record.lost_ask, record.id))
-                if record.lost_ask != record.id:
-                    standing = record
+                    lost.append(LostWakeUp(record.lost_at, record.lost_ask, record.standing_ask))
+                standing = asks.get(record.standing_ask, record) if record.standing_ask else standing
             case PassStarted():
                 standing = None
                 is_running = True

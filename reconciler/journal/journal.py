@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 
-from reconciler.journal.records import EventSeen, Record
+from reconciler.journal.records import EventSeen, Noted, Record
 
 __all__ = ["Cause", "Journal", "current_cause"]
 
@@ -94,6 +94,12 @@ class Journal:
         for subscriber in self._subscribers:
             subscriber(record)
         return record.id
+
+    def note(self, at: int, topic: str, text: str) -> None:
+        """Write down what the running pass decided and why; outside of a pass, nothing. `text` carries no secret."""
+        cause = current_cause.get()
+        if cause is not None:
+            self.append(Noted(self.new_id(), (cause.record_id,), at, cause.scope, cause.key, topic, text))
 
     def records(self, scope: str, key: Hashable) -> tuple[Record, ...]:
         """Return what is kept for one key of one controller, oldest first."""

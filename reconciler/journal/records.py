@@ -78,6 +78,8 @@ class Asked(Record, frozen=True, gc=False):
     """The moment of the wake-up that lost, by whichever side it was asked for; -1 if none did."""
     lost_ask: int = 0
     """The id of the `Asked` record that lost; equal to `id` when this one did; 0 if none."""
+    standing_ask: int = 0
+    """The id of the `Asked` record whose time the key has now; 0 if the ask was ignored."""
     priority: int = 0
 
 
