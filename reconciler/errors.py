@@ -27,6 +27,7 @@ __all__ = [
     "MalformedObjectError",
     "MethodNotAllowedError",
     "NotFoundError",
+    "NotHeldError",
     "PermanentDeliveryError",
     "PhaseError",
     "ReconcilerError",
@@ -63,6 +64,10 @@ class CacheNotSyncedError(ReconcilerError):
 
 class ShutdownError(ReconcilerError):
     """Something did not run as long as it should have, or not end when it should have; the message names it."""
+
+
+class NotHeldError(ReconcilerError):
+    """A key was given to `done` that nobody holds: `done` twice, or without `get`."""
 
 
 class PhaseError(ReconcilerError):

@@ -1,0 +1,203 @@
+"""
+The shapes of reading and writing: `Reader`, `Writer`, `StatusWriter`, and what they return.
+
+A reconciler that takes a `Reader` works with the cache and with the API server alike. Every verb has two forms: with a
+subclass of `KubeObject` it takes and returns instances, with a `ResourceType` plain dictionaries as JSON gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, overload
+
+from reconciler.api import KubeObject, ObjectKey, ResourceType
+
+__all__ = ["JsonObject", "ObjectList", "Reader", "StatusWriter", "WatchEvent", "Writer"]
+
+JsonObject = dict[str, Any]
+"""An untyped object, as JSON gives it."""
+
+T = TypeVar("T")
+ObjectT = TypeVar("ObjectT", bound=KubeObject)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectList(Generic[T]):
+    """
+    What a list returned, in the server's order.
+
+    `resource_version` is the moment that the list shows: a watch from there misses nothing. It is empty where the
+    reader cannot name one moment.
+    """
+
+    items: tuple[T, ...]
+    resource_version: str = ""
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class WatchEvent(NamedTuple, Generic[T]):
+    """One change: `type` is `ADDED`, `MODIFIED` or `DELETED`, `object` what the object is (or was) then."""
+
+    type: str
+    object: T
+
+
+class Reader(Protocol):
+    """
+    Reads objects, from the API server or from a cache.
+
+    Mirrors: controller-runtime `client.Reader`.
+    Differs: objects are returned, not filled in.
+    """
+
+    @overload
+    async def get(self, kind: type[ObjectT], key: ObjectKey) -> ObjectT: ...
+    @overload
+    async def get(self, kind: ResourceType, key: ObjectKey) -> JsonObject: ...
+    async def get(self, kind: type[ObjectT] | ResourceType, key: ObjectKey) -> ObjectT | JsonObject:
+        """
+        Return one object; it belongs to the caller.
+
+        Raises:
+            NotFoundError: There is none of that name.
+        """
+        ...
+
+    @overload
+    async def list(
+        self,
+        kind: type[ObjectT],
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+    ) -> ObjectList[ObjectT]: ...
+    @overload
+    async def list(
+        self,
+        kind: ResourceType,
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+    ) -> ObjectList[JsonObject]: ...
+    async def list(
+        self,
+        kind: type[ObjectT] | ResourceType,
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+    ) -> ObjectList[ObjectT] | ObjectList[JsonObject]:
+        """
+        Return the whole list.
+
+        Args:
+            kind: What to list.
+            namespace: None means all namespaces.
+            label_selector: As in kubectl's `-l`.
+            field_selector: As in kubectl's `--field-selector`.
+        """
+        ...
+
+
+class StatusWriter(Protocol):
+    """
+    Writes the status subresource: everything but `status` is ignored by the server.
+
+    Mirrors: controller-runtime `client.SubResourceWriter`.
+    """
+
+    @overload
+    async def update(self, obj: ObjectT) -> ObjectT: ...
+    @overload
+    async def update(self, obj: JsonObject, *, resource: ResourceType) -> JsonObject: ...
+    async def update(self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None) -> ObjectT | JsonObject:
+        """Replace `status`, only if nobody wrote since `obj` was read; return what the server stored."""
+        ...
+
+    @overload
+    async def patch(self, kind: type[ObjectT], key: ObjectKey, patch: Mapping[str, Any]) -> ObjectT: ...
+    @overload
+    async def patch(self, kind: ResourceType, key: ObjectKey, patch: Mapping[str, Any]) -> JsonObject: ...
+    async def patch(
+        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, patch: Mapping[str, Any]
+    ) -> ObjectT | JsonObject:
+        """Merge `{"status": {...}}` into the object; return what the server stored."""
+        ...
+
+
+class Writer(Protocol):
+    """
+    Writes objects. Every write returns what the server stored, as a new object; the one given stays as it was.
+
+    An untyped object needs its `resource`, since a plural cannot be told from a kind.
+
+    Raises, all of them:
+        ConflictError: Somebody wrote since the resource version that the write carried.
+        InvalidError: The object breaks its schema.
+        ConnectionFailedError: No answer; whether the write happened is unknown.
+
+    Mirrors: controller-runtime `client.Writer`.
+    Differs: Go fills in the object given.
+    """
+
+    @property
+    def status(self) -> StatusWriter:
+        """The status subresource."""
+        ...
+
+    @overload
+    async def create(self, obj: ObjectT) -> ObjectT: ...
+    @overload
+    async def create(self, obj: JsonObject, *, resource: ResourceType) -> JsonObject: ...
+    async def create(self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None) -> ObjectT | JsonObject:
+        """Create the object. Raises `AlreadyExistsError` where the name is taken."""
+        ...
+
+    @overload
+    async def update(self, obj: ObjectT) -> ObjectT: ...
+    @overload
+    async def update(self, obj: JsonObject, *, resource: ResourceType) -> JsonObject: ...
+    async def update(self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None) -> ObjectT | JsonObject:
+        """Replace the object, only if nobody wrote since `obj` was read."""
+        ...
+
+    @overload
+    async def patch(self, kind: type[ObjectT], key: ObjectKey, patch: Mapping[str, Any]) -> ObjectT: ...
+    @overload
+    async def patch(self, kind: ResourceType, key: ObjectKey, patch: Mapping[str, Any]) -> JsonObject: ...
+    async def patch(
+        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, patch: Mapping[str, Any]
+    ) -> ObjectT | JsonObject:
+        """
+        Merge `patch` into the object (JSON merge patch: None removes a field, lists are replaced).
+
+        With `metadata.resourceVersion` in it the patch is refused if somebody wrote since; without, it always wins.
+        """
+        ...
+
+    async def delete(
+        self,
+        kind: type[KubeObject] | ResourceType,
+        key: ObjectKey,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> None:
+        """
+        Ask for the object's deletion; with finalizers it stays until they are gone.
+
+        Args:
+            kind: What to delete.
+            key: Its name.
+            uid: Only if the object still is this one (`ConflictError` otherwise).
+            resource_version: Only if nobody wrote since.
+        """
+        ...

@@ -1,0 +1,289 @@
+"""
+How bytes reach an API server: `Transport`, and its form with sockets, `AiohttpTransport`.
+
+A transport knows hosts, TLS, credentials and time-outs. It does not know what a status means, and repeats no request
+that may have been executed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from reconciler.client.config import ClientConfig
+from reconciler.errors import ConnectionFailedError
+
+__all__ = ["AiohttpTransport", "HttpRequest", "HttpResponse", "HttpStream", "Transport"]
+
+_LINE_BYTES_MAX = 64 * 1024 * 1024
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+class _SentOnceError(Exception):
+    """Stands for an error of aiohttp that must not lead to a second try."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+# TimeoutError and ssl.SSLError are OSErrors. aiohttp says RuntimeError where a connection was closed under a reader.
+_FAILURES = (aiohttp.ClientError, OSError, HttpProcessingError, RuntimeError, _SentOnceError)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """
+    One request, without host and credentials: those are the transport's.
+
+    Attributes:
+        method: In upper case.
+        path: Percent-encoded, starting with `/`.
+        query: Not encoded yet.
+        headers: Without credentials.
+        body: None where there is none.
+        timeout_seconds: For `send`, from the call to the last byte; None takes the transport's own. For `stream`, the
+            longest silence of the server; None bears any.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes | None = field(default=None, repr=False)
+    timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A whole answer; the names of `headers` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpStream:
+    """
+    An answer that goes on; the names of `headers` are in lower case.
+
+    `lines` yields the body line by line, without line ends and without empty lines, and ends when the server ends it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    lines: AsyncIterator[bytes]
+
+
+class Transport(Protocol):
+    """
+    Carries requests to one API server.
+
+    Raises:
+        ConnectionFailedError: No answer, or a broken one: refused, reset, TLS, time-out. Its message names method,
+            host and what happened, never headers, credentials or bodies.
+    """
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """
+        Return the answer, whatever its status.
+
+        Cancelled: the request may or may not have been executed.
+        """
+        ...
+
+    def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpStream]:
+        """Open a stream; leaving the context closes it. Its lines raise what `send` raises."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection; open streams break."""
+        ...
+
+
+class AiohttpTransport:
+    """
+    A transport over sockets, with kubernetes-asyncio's credentials, TLS and connection pool.
+
+    Every request has a time-out. A stream has none in all, but its headers must come within `timeout_seconds`. A 401
+    makes the credentials be asked for anew, once, before it is passed on. A GET whose kept connection turns out dead
+    is sent a second time by aiohttp; nothing else is. Redirects are not followed.
+
+    Limits: at most 100 connections, open streams included.
+
+    Args:
+        config: From `load_config`.
+        timeout_seconds: For requests that name none.
+    """
+
+    def __init__(self, config: ClientConfig, *, timeout_seconds: float = 30.0) -> None:
+        self._config = config
+        self._timeout_seconds = timeout_seconds
+        self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Return the answer, whatever its status."""
+        seconds = self._timeout_seconds if request.timeout_seconds is None else request.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._start(request, aiohttp.ClientTimeout())
+                async with response:
+                    body = await response.read()
+                    return HttpResponse(response.status, _headers(response), body)
+        except _FAILURES as error:
+            raise self._failure(request, error, seconds) from error
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[HttpStream, None]:
+        """Open a stream; leaving the context closes it."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                response = await self._start(request, aiohttp.ClientTimeout(sock_read=request.timeout_seconds))
+        except _FAILURES as error:
+            raise self._failure(request, error, self._timeout_seconds) from error
+        try:
+            async with aclosing(self._lines(request, response)) as lines:
+                yield HttpStream(response.status, _headers(response), lines)
+        finally:
+            response.close()
+
+    async def aclose(self) -> None:
+        """Close every connection; what is asked afterwards fails."""
+        self._is_closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _start(self, request: HttpRequest, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        authorization = await self._config.authorization()
+        response = await self._request(request, timeout, authorization)
+        if response.status != 401:
+            return response
+        fresh = await self._config.authorization(refresh=True)
+        if fresh is None or fresh == authorization:
+            return response
+        response.close()
+        # A 401 says that nothing was executed, so even a POST may be sent again.
+        return await self._request(request, timeout, fresh)
+
+    async def _request(
+        self, request: HttpRequest, timeout: aiohttp.ClientTimeout, authorization: str | None
+    ) -> aiohttp.ClientResponse:
+        if self._is_closed:
+            raise ConnectionFailedError(f"{self._name(request)}: the transport is closed")
+        if self._session is None:
+            self._session = self._config.open_session()
+        headers = dict(request.headers)
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        target = self._config.host + request.path
+        if request.query:
+            target += "?" + urlencode(request.query)
+        return await self._session.request(
+            request.method,
+            URL(target, encoded=True),
+            headers=headers,
+            data=request.body,
+            timeout=timeout,
+            allow_redirects=False,
+            proxy=self._config.proxy,
+            server_hostname=self._config.tls_server_name,
+            middlewares=() if request.method in _SAFE_METHODS else (_send_once,),
+        )
+
+    async def _lines(self, request: HttpRequest, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        # aiohttp's own readline refuses lines longer than twice its buffer, and takes one call for each line.
+        pending: list[bytes] = []
+        pending_bytes = 0
+        try:
+            async for chunk in response.content.iter_any():
+                *complete, rest = chunk.split(b"\n")
+                for part in complete:
+                    line = b"".join([*pending, part]) if pending else part
+                    pending.clear()
+                    pending_bytes = 0
+                    if line:
+                        yield line
+                if rest:
+                    pending.append(rest)
+                    pending_bytes += len(rest)
+                if pending_bytes > _LINE_BYTES_MAX:
+                    raise ConnectionFailedError(f"{self._name(request)}: a line is longer than {_LINE_BYTES_MAX} bytes")
+        except _FAILURES as error:
+            raise self._failure(request, error, request.timeout_seconds) from error
+        if pending:
+            yield b"".join(pending)
+
+    def _name(self, request: HttpRequest) -> str:
+        host = URL(self._config.host)
+        return f"{request.method} {host.host}:{host.port}"
+
+    def _failure(self, request: HttpRequest, error: BaseException, seconds: float | None) -> ConnectionFailedError:
+        return ConnectionFailedError(f"{self._name(request)}: {_in_words(error, seconds)}")
+
+
+async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    # aiohttp repeats PUT and DELETE where a kept connection breaks; the first try may have been executed, and a
+    # repeated one would be told "conflict" about our own write. It repeats only its own kinds of error.
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _SentOnceError(error) from error
+
+
+def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+_WORDS: tuple[tuple[type[BaseException], str], ...] = (
+    (aiohttp.ClientConnectorCertificateError, "the server's certificate is not trusted"),
+    (aiohttp.ClientSSLError, "the TLS handshake failed"),
+    (aiohttp.ClientConnectorDNSError, "the host name does not resolve"),
+    (aiohttp.ClientProxyConnectionError, "the proxy cannot be reached"),
+    (aiohttp.ClientHttpProxyError, "the proxy refused"),
+    (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, "the answer broke off"),
+    (aiohttp.ClientResponseError, "the answer is not HTTP"),
+    (HttpProcessingError, "the answer is not HTTP"),
+    (RuntimeError, "the connection is closed"),
+    (ssl.SSLError, "the TLS connection broke"),
+)
+
+
+def _in_words(error: BaseException, seconds: float | None) -> str:
+    # Never str(error): a proxy's address may hold a password.
+    if isinstance(error, _SentOnceError):
+        error = error.cause
+    if isinstance(error, TimeoutError):
+        return f"no answer within {seconds:g} s" if seconds is not None else "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        found = error.certificate_error
+        why = found.verify_message if isinstance(found, ssl.SSLCertVerificationError) else ""
+        return "the server's certificate is not trusted" + (f": {why}" if why else "")
+    words = next((words for kind, words in _WORDS if isinstance(error, kind)), "")
+    if words:
+        return words
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return f"the connection failed ({type(error).__name__})"

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+
+from reconciler.client import ClientConfig, load_config
+from reconciler.errors import ConfigurationError
+from reconciler.testing import run_virtual
+
+ONE = """
+apiVersion: v1
+kind: Config
+current-context: one
+clusters:
+- {name: c1, cluster: {server: "https://one.example:6443/"}}
+- {name: c2, cluster: {server: "https://two.example"}}
+users:
+- {name: u1, user: {token: hunter2}}
+- {name: u2, user: {username: me, password: mine}}
+contexts:
+- {name: one, context: {cluster: c1, user: u1, namespace: work}}
+- {name: two, context: {cluster: c2, user: u2}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (
+        "KUBECONFIG",
+        "KUBERNETES_SERVICE_HOST",
+        "KUBERNETES_SERVICE_PORT",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+def _write(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def _pod(folder: Path, monkeypatch: pytest.MonkeyPatch, namespace: str | None = "work\n") -> Path:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    _write(folder / "token", "pod-token")
+    _write(folder / "ca.crt", "a certificate")
+    if namespace is not None:
+        _write(folder / "namespace", namespace)
+    return folder
+
+
+def _header(config: ClientConfig) -> str | None:
+    return run_virtual(config.authorization())
+
+
+def test_a_kubeconfig_gives_host_namespace_and_credentials_of_its_current_context(tmp_path: Path) -> None:
+    file = _write(tmp_path / "config", ONE)
+    config = run_virtual(load_config(file))
+    assert (config.host, config.namespace, config.tls_server_name) == ("https://one.example:6443", "work", None)
+    assert _header(config) == "Bearer hunter2"
+    assert repr(config) == f"<ClientConfig https://one.example:6443 from {file}>"
+
+
+def test_another_context_may_be_named(tmp_path: Path) -> None:
+    config = run_virtual(load_config(_write(tmp_path / "config", ONE), context="two"))
+    assert (config.host, config.namespace) == ("https://two.example", None)
+    assert _header(config) == "Basic " + base64.b64encode(b"me:mine").decode()
+
+
+def test_a_user_without_credentials_has_no_header(tmp_path: Path) -> None:
+    file = _write(tmp_path / "config", ONE.replace("{token: hunter2}", "{}"))
+    assert _header(run_virtual(load_config(file))) is None
+
+
+def test_the_pods_service_account_is_taken_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = _pod(tmp_path / "pod", monkeypatch)
+    monkeypatch.setenv("KUBECONFIG", str(_write(tmp_path / "config", ONE)))
+    config = run_virtual(load_config(service_account=pod))
+    assert (config.host, config.namespace, config.source) == (
+        "https://[fd00::1]:443",
+        "work",
+        "the pod's service account",
+    )
+    assert _header(config) == "Bearer pod-token"
+
+
+@pytest.mark.parametrize("explicit", ["file", "context"])
+def test_a_named_file_or_context_comes_before_the_pod(
+    explicit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = _pod(tmp_path / "pod", monkeypatch)
+    file = _write(tmp_path / "config", ONE)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    call = (
+        load_config(file, service_account=pod)
+        if explicit == "file"
+        else load_config(context="one", service_account=pod)
+    )
+    assert run_virtual(call).host == "https://one.example:6443"
+
+
+def test_a_service_account_without_a_namespace_file_names_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_virtual(load_config(service_account=_pod(tmp_path, monkeypatch, None))).namespace is None
+
+
+def test_outside_of_pods_kubeconfig_names_the_files_and_the_first_that_has_an_entry_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "clusters: [{name: c1, cluster: {server: 'https://late.example'}}]\nusers: []\ncontexts: []\n"
+    files = [tmp_path / "missing", _write(tmp_path / "a", ONE), _write(tmp_path / "b", other)]
+    monkeypatch.setenv("KUBECONFIG", ":".join(map(str, files)))
+    assert run_virtual(load_config(service_account=tmp_path)).host == "https://one.example:6443"
+
+
+def test_the_file_in_the_home_directory_comes_last(tmp_path: Path) -> None:
+    _write(tmp_path / "home" / ".kube" / "config", ONE)
+    assert run_virtual(load_config(service_account=tmp_path)).host == "https://one.example:6443"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param(None, "no kubeconfig there; name one", id="is not there"),
+        pytest.param("", "a kubeconfig is a mapping, this is NoneType", id="is empty"),
+        pytest.param("- a", "a kubeconfig is a mapping, this is list", id="is a list"),
+        pytest.param("token: hunter2\nb: [", "config:2: not YAML", id="is not YAML"),
+        pytest.param(
+            ONE.replace("current-context: one", "current-context: none"), "with name none", id="names no context"
+        ),
+        pytest.param(ONE.replace("current-context: one\n", ""), "current-context", id="has no current context"),
+        pytest.param(ONE.replace("cluster: c1", "cluster: c9"), "with name c9", id="names no cluster"),
+        pytest.param(ONE.replace("users:\n", "x:\n"), "not a usable kubeconfig", id="has no users"),
+        pytest.param(
+            ONE.replace('6443/"', '6443/", certificate-authority: gone.pem'), "gone.pem", id="names a missing file"
+        ),
+        pytest.param(
+            ONE.replace(
+                "{token: hunter2}", "{token: hunter2, auth-provider: {name: oidc, config: {id-token: a.e30.c}}}"
+            ).replace("e30", "eyJleHAiOjF9"),
+            "oidc: No valid id-token",
+            id="has an OIDC token that cannot be renewed",
+        ),
+        pytest.param(
+            ONE.replace("{cluster: c1, user: u1", "{user: u1"),
+            "Expected key cluster in .*; check",
+            id="has a context without a cluster",
+        ),
+        pytest.param(
+            ONE.replace(
+                "{token: hunter2}",
+                "{auth-provider: {name: oidc, config: {client-id: a, client-secret: hunter2, refresh-token: hunter2}}}",
+            ),
+            "Expected key idp-issuer-url in .*; check",
+            id="has a secret beside what is missing",
+        ),
+        pytest.param(
+            ONE.replace("{token: hunter2}", "{exec: {apiVersion: a, command: 'false'}}"),
+            "exec",
+            id="has a plugin that fails",
+        ),
+    ],
+)
+@pytest.mark.asyncio
+async def test_an_error_is_named_where_the_kubeconfig(text: str | None, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        await load_config(file)
+    assert str(file) in str(caught.value)
+    assert "; " in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_folder_in_the_kubeconfigs_place_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot be read: Is a directory"):
+        run_virtual(load_config(tmp_path))
+
+
+def test_a_broken_service_account_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = _pod(tmp_path, monkeypatch)
+    (pod / "ca.crt").unlink()
+    with pytest.raises(ConfigurationError, match=rf"^{tmp_path}: the pod's service account is not usable: .*; check"):
+        run_virtual(load_config(service_account=pod))
+
+
+def test_a_token_file_is_read_again_once_a_minute(tmp_path: Path) -> None:
+    token = _write(tmp_path / "token", "first")
+    file = _write(tmp_path / "config", ONE.replace("{token: hunter2}", f"{{tokenFile: {token}}}"))
+
+    async def main() -> list[str | None]:
+        config = await load_config(file)
+        seen = [await config.authorization()]
+        token.write_text("second")
+        for seconds in (59, 1, 1):
+            await asyncio.sleep(seconds)
+            seen.append(await config.authorization())
+        return seen
+
+    assert run_virtual(main()) == ["Bearer first", "Bearer first", "Bearer second", "Bearer second"]
+
+
+def test_credentials_that_cannot_be_renewed_stay_and_a_warning_says_so_without_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = _write(tmp_path / "hunter2", "first")
+    file = _write(tmp_path / "config", ONE.replace("{token: hunter2}", f"{{tokenFile: {token}}}"))
+
+    async def main() -> list[str | None]:
+        config = await load_config(file)
+        token.unlink()
+        return [await config.authorization(refresh=True), await config.authorization()]
+
+    assert run_virtual(main()) == ["Bearer first", "Bearer first"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "credentials could not be renewed (FileNotFoundError); the old ones stay"
+    ]
+
+
+def test_a_configuration_can_be_made_by_hand() -> None:
+    config = ClientConfig.for_host("http://127.0.0.1:8001/", token="hunter2", namespace="work")
+    assert (config.host, config.namespace) == ("http://127.0.0.1:8001", "work")
+    assert _header(config) == "Bearer hunter2"
+    assert "hunter2" not in repr(config)
+
+
+def test_configurations_do_not_share_credentials() -> None:
+    ClientConfig.for_host("http://a", token="hunter2")
+    assert _header(ClientConfig.for_host("http://b")) is None
+
+
+@pytest.mark.asyncio
+async def test_unreadable_certificates_are_named_when_the_first_connection_is_made(tmp_path: Path) -> None:
+    config = ClientConfig.for_host("https://127.0.0.1:1", ca_file=_write(tmp_path / "ca", "no certificate"))
+    with pytest.raises(ConfigurationError, match="certificates or keys cannot be loaded"):
+        config.open_session()
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "proxy"),
+    [("", "http://proxy.example:3128"), ("one.example", None), ("*", None)],
+)
+def test_the_proxy_of_the_environment_is_used_unless_it_excepts_the_host(
+    no_proxy: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert run_virtual(load_config(_write(tmp_path / "config", ONE))).proxy == proxy
+
+
+@pytest.mark.parametrize(
+    ("host", "is_excepted"),
+    [
+        ("https://10.96.0.1", True),
+        ("https://10.97.0.1", False),
+        ("https://[fd00::1]", True),
+        ("https://127.0.0.1:6443", True),
+        ("https://[::1]:6443", True),
+        ("https://localhost:6443", True),
+        ("https://inside.example", True),
+        ("https://outside.example", False),
+    ],
+)
+def test_the_proxys_exceptions_may_be_networks_and_this_machine_always_is_one(
+    host: str, is_excepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "inside.example, 10.96.0.0/16,fd00::/8,not/one")
+    assert (ClientConfig.for_host(host).proxy is None) is is_excepted
+
+
+def test_the_kubeconfigs_proxy_comes_before_the_environments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    file = _write(tmp_path / "config", ONE.replace('6443/"', '6443/", proxy-url: "http://mine.example:1"'))
+    assert run_virtual(load_config(file)).proxy == "http://mine.example:1"
