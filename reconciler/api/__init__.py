@@ -6,16 +6,20 @@ Untyped objects are plain dictionaries, as JSON gives them.
 """
 
 from reconciler.api.condition import Condition, find_condition, set_condition
+from reconciler.api.encoded import EncodedObject, EncodedOwner, PartialMetadata
 from reconciler.api.identity import ObjectKey, ResourceType
 from reconciler.api.meta import ApiModel, KubeObject, ObjectMeta, OwnerReference
 
 __all__ = [
     "ApiModel",
     "Condition",
+    "EncodedObject",
+    "EncodedOwner",
     "KubeObject",
     "ObjectKey",
     "ObjectMeta",
     "OwnerReference",
+    "PartialMetadata",
     "ResourceType",
     "find_condition",
     "set_condition",

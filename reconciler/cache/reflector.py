@@ -1,0 +1,198 @@
+"""
+The reflector: runs the list/watch machine against an API server, and hands each delta on.
+
+It waits, asks, decodes and says in the log when something is wrong, once for each change of state. What to do is the
+machine's decision, what a delta means the store's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from random import Random
+
+from reconciler.api import ResourceType
+from reconciler.cache.listwatch import ListPage, ListWatch, OpenWatch, Trouble, Wait
+from reconciler.cache.store import Delta
+from reconciler.cache.wire import decode_line, decode_page
+from reconciler.client import RestClient
+from reconciler.errors import ReconcilerError
+from reconciler.instant import Clock, Instant, duration, seconds
+
+__all__ = ["IDLE_SECONDS", "Reflector"]
+
+_log = logging.getLogger("reconciler.cache")
+
+IDLE_SECONDS = 90.0
+"""
+The longest silence of a watch. The API server sends a bookmark each minute, also when nothing changes, so a silence
+half as long again means that the connection is dead; a false alarm costs one request and loses nothing.
+"""
+
+_LIST_TIMEOUT_SECONDS = 60.0  # the API server's own limit for a request
+_REPEAT_LOG_AFTER = seconds(600)
+
+
+class Reflector:
+    """
+    Follows one kind on the API server.
+
+    Args:
+        rest: Asks the API server.
+        resource: The kind.
+        namespace: None or empty means all namespaces, or cluster scope.
+        clock: Must be the clock of the loop that runs it.
+        random: Jitter and watch time-outs.
+        on_delta: Is called with each delta, in order; what it raises ends the reflector.
+
+    Attributes:
+        name: Kind and scope in words.
+
+    Mirrors: client-go `tools/cache` `Reflector`.
+    """
+
+    def __init__(
+        self,
+        rest: RestClient,
+        resource: ResourceType,
+        *,
+        namespace: str | None,
+        clock: Clock,
+        random: Random,
+        on_delta: Callable[[Delta], None],
+    ) -> None:
+        self._rest = rest
+        self._resource = resource
+        self.namespace = namespace
+        self._clock = clock
+        self._on_delta = on_delta
+        self._machine = ListWatch(random)
+        self.name = _name(resource, namespace)
+        self._said: Trouble = Trouble.NONE
+        self._said_at = Instant(0)
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, in words that do not repeat `name`; None if nothing is."""
+        error, trouble = self._machine.error, self._machine.trouble
+        if trouble is Trouble.NONE:
+            return None
+        if trouble is Trouble.NOT_SERVED:
+            kind, version = self._resource.kind, self._resource.api_version
+            return f"kind {kind} ({version}) is not served by the API server yet; waiting"
+        return f"{trouble.value}; trying again ({error})"
+
+    @property
+    def watching_since(self) -> Instant | None:
+        """When the present watch was opened; None while there is none."""
+        return self._machine.watching_since
+
+    @property
+    def resource_version(self) -> str:
+        """The last version seen; empty before the first list is complete."""
+        return self._machine.resource_version
+
+    async def run(self) -> None:
+        """
+        Follow the kind until cancelled.
+
+        Failures of the server lead to another try; what `on_delta` raises, of whatever kind, ends this.
+        """
+        try:
+            while True:
+                await self._take(self._machine.step)
+                self._say()
+        finally:
+            self._machine.stopped()
+
+    async def _take(self, step: ListPage | OpenWatch | Wait) -> None:
+        match step:
+            case ListPage():
+                await self._list(step)
+            case OpenWatch():
+                await self._watch(step)
+            case Wait():
+                await asyncio.sleep(duration(step.nanoseconds).total_seconds())
+                self._machine.waited()
+
+    async def _list(self, step: ListPage) -> None:
+        try:
+            body = await self._rest.list_page(
+                self._resource,
+                namespace=self.namespace,
+                limit=step.limit or None,
+                continue_token=step.continue_token or None,
+                timeout_seconds=_LIST_TIMEOUT_SECONDS,
+            )
+            page = decode_page(body)
+        except ReconcilerError as error:
+            self._machine.failed(error, now=self._clock.now())
+            return
+        whole = self._machine.page_came(page)
+        if whole is not None:
+            self._on_delta(whole)
+
+    async def _watch(self, step: OpenWatch) -> None:
+        # Here, not in the transport, so that no transport can forget it; and one timer for the whole watch.
+        guard = asyncio.timeout(IDLE_SECONDS)
+        try:
+            async with guard, AsyncExitStack() as stack:
+                try:
+                    lines = await stack.enter_async_context(self._open(step))
+                except ReconcilerError as error:
+                    self._machine.failed(error, now=self._clock.now())
+                    return
+                self._machine.watch_opened(now=self._clock.now())
+                self._say()
+                while self._machine.step is step:
+                    await self._take_line(lines)
+                    guard.reschedule(asyncio.get_running_loop().time() + IDLE_SECONDS)
+        except TimeoutError:
+            if not guard.expired():
+                raise
+            _log.info("%s: nothing came for %g s; beginning anew", self.name, IDLE_SECONDS)
+            self._machine.fell_silent()
+
+    def _open(self, step: OpenWatch) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return self._rest.watch(
+            self._resource,
+            namespace=self.namespace,
+            resource_version=step.resource_version,
+            timeout_seconds=step.timeout_seconds,
+            allow_bookmarks=True,
+        )
+
+    async def _take_line(self, lines: AsyncIterator[bytes]) -> None:
+        try:
+            line = await anext(lines, None)
+            said = None if line is None else decode_line(line, doing=f"watch {self.name}")
+        except ReconcilerError as error:
+            self._machine.failed(error, now=self._clock.now())
+            return
+        if said is None:
+            self._machine.stream_ended(now=self._clock.now())
+            return
+        delta = self._machine.line_came(said, now=self._clock.now())
+        if delta is not None:
+            self._on_delta(delta)
+
+    def _say(self) -> None:
+        """Log the problem once, again after ten minutes, and its end."""
+        trouble = self._machine.trouble
+        if trouble is Trouble.NONE:
+            if self._said is not Trouble.NONE and self._machine.watching_since is not None:
+                _log.info("%s: watching again", self.name)
+                self._said = Trouble.NONE
+            return
+        now = self._clock.now()
+        if trouble is not self._said or now - self._said_at > _REPEAT_LOG_AFTER:
+            _log.warning("%s: %s", self.name, self.problem)
+            self._said, self._said_at = trouble, now
+
+
+def _name(resource: ResourceType, namespace: str | None) -> str:
+    if namespace:
+        return f"{resource} in namespace {namespace}"
+    return f"{resource} in all namespaces" if resource.is_namespaced else str(resource)

@@ -1,0 +1,158 @@
+"""
+What a source saw: an object appeared, changed or went; or something outside said "look at it".
+
+An event carries the object as `EncodedObject`: its header costs nothing, the rest is decoded on demand. Whose doing
+a change was is not known here: the control loop asks the client's own-write ledger. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from reconciler.api import EncodedObject, ObjectKey
+from reconciler.journal import Changed
+
+__all__ = ["CreateEvent", "DeleteEvent", "Event", "GenericEvent", "UpdateEvent", "changed_between"]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateEvent:
+    """
+    An object that was not known before.
+
+    Attributes:
+        new: The object.
+        is_initial: Whether it was there already when the watcher (or this handler) began, rather than made since.
+
+    Mirrors: controller-runtime `event.CreateEvent`.
+    """
+
+    verb: ClassVar[Literal["create"]] = "create"
+    old: ClassVar[None] = None
+    changed: ClassVar[Changed] = Changed.NOTHING
+
+    new: EncodedObject
+    is_initial: bool = False
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name of the object."""
+        return self.new.key
+
+    @property
+    def latest(self) -> EncodedObject:
+        """The newest known state."""
+        return self.new
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateEvent:
+    """
+    An object that has another version now; after a relist possibly the same one, then `changed` is `NOTHING`.
+
+    If deletion and re-creation were both missed, `old` and `new` differ in their UID.
+
+    Mirrors: controller-runtime `event.UpdateEvent`.
+    """
+
+    verb: ClassVar[Literal["update"]] = "update"
+    is_initial: ClassVar[bool] = False
+
+    old: EncodedObject
+    new: EncodedObject
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name of the object."""
+        return self.new.key
+
+    @property
+    def latest(self) -> EncodedObject:
+        """The newest known state."""
+        return self.new
+
+    @property
+    def changed(self) -> Changed:
+        """What differs; computed at each call from metadata that is remembered."""
+        return changed_between(self.old, self.new)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEvent:
+    """
+    An object that is gone.
+
+    Attributes:
+        old: Its last known state.
+        is_final_state_known: False if the deletion itself was missed and a list showed that the object is gone; then
+            `old` may be older than the object's true last state.
+
+    Mirrors: controller-runtime `event.DeleteEvent`.
+    Differs: says `is_final_state_known` where Go says `DeleteStateUnknown`.
+    """
+
+    verb: ClassVar[Literal["delete"]] = "delete"
+    is_initial: ClassVar[bool] = False
+    new: ClassVar[None] = None
+    changed: ClassVar[Changed] = Changed.NOTHING
+
+    old: EncodedObject
+    is_final_state_known: bool = True
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name of the object."""
+        return self.old.key
+
+    @property
+    def latest(self) -> EncodedObject:
+        """The newest known state."""
+        return self.old
+
+
+@dataclass(frozen=True, slots=True)
+class GenericEvent:
+    """
+    Something that no watch reported: a webhook from outside, a poll, a clock.
+
+    Mirrors: controller-runtime `event.GenericEvent`.
+    Differs: needs no object, a key is enough.
+    """
+
+    verb: ClassVar[Literal["generic"]] = "generic"
+    is_initial: ClassVar[bool] = False
+    old: ClassVar[None] = None
+    changed: ClassVar[Changed] = Changed.NOTHING
+
+    key: ObjectKey
+    new: EncodedObject | None = None
+
+    @property
+    def latest(self) -> EncodedObject | None:
+        """The object, where the source knew it."""
+        return self.new
+
+
+Event = CreateEvent | UpdateEvent | DeleteEvent | GenericEvent
+
+
+def changed_between(old: EncodedObject, new: EncodedObject) -> Changed:
+    """Return what differs between two versions; `NOTHING` for one and the same version."""
+    if old.resource_version == new.resource_version and old.uid == new.uid:
+        return Changed.NOTHING
+    before, after = old.metadata, new.metadata
+    differs = (
+        (Changed.UID, old.uid != new.uid),
+        (Changed.GENERATION, old.generation != new.generation),
+        (Changed.DELETION, old.is_being_deleted != new.is_being_deleted),
+        (Changed.LABELS, before.labels != after.labels),
+        (Changed.ANNOTATIONS, before.annotations != after.annotations),
+        (Changed.FINALIZERS, before.finalizers != after.finalizers),
+        (Changed.OWNERS, before.owner_references != after.owner_references),
+    )
+    changed = Changed.NOTHING
+    for bit, is_changed in differs:
+        if is_changed:
+            changed |= bit
+    return changed or Changed.OTHER

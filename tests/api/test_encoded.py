@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+from pydantic import ValidationError
+
+from reconciler.api import ApiModel, EncodedObject, KubeObject, ObjectKey, ResourceType
+
+POD = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u1", "controller": True}
+NODE = {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u2"}
+
+
+class Sized(ApiModel):
+    size: int = 0
+
+
+class Widget(KubeObject):
+    resource: ClassVar[ResourceType] = ResourceType("example.com", "v1", "Widget", "widgets")
+
+    spec: Sized = Sized()
+
+
+def encoded(**metadata: Any) -> EncodedObject:
+    header = {"name": "a", "namespace": "default", "uid": "u", "resourceVersion": "7"}
+    return EncodedObject.from_json(msgspec.json.encode({"metadata": header | metadata, "spec": {"size": 3}}))
+
+
+def test_the_header_is_read_from_the_metadata() -> None:
+    a = encoded(generation=4, deletionTimestamp="2026-01-01T00:00:00Z")
+    assert a.key == ObjectKey("default", "a")
+    assert (a.uid, a.resource_version, a.generation, a.is_being_deleted) == ("u", "7", 4, True)
+
+
+def test_a_cluster_scoped_object_that_was_never_changed_has_empty_fields() -> None:
+    a = EncodedObject.from_json(b'{"metadata":{"name":"n"}}')
+    assert a.key == ObjectKey("", "n")
+    assert (a.generation, a.is_being_deleted) == (0, False)
+
+
+def test_equal_namespaces_are_one_string() -> None:
+    assert encoded().key.namespace is encoded(name="b").key.namespace
+
+
+def test_metadata_is_decoded_once_and_typed() -> None:
+    a = encoded(labels={"x": "1"}, finalizers=["f"], ownerReferences=[NODE, POD])
+    assert a.metadata is a.metadata
+    assert a.metadata.labels == {"x": "1"}
+    assert a.metadata.annotations == {}
+    assert a.metadata.finalizers == ("f",)
+    controller = a.metadata.controller
+    assert controller is not None
+    assert (controller.kind, controller.uid) == ("Pod", "u1")
+
+
+def test_an_object_that_nobody_controls_has_no_controller() -> None:
+    assert encoded(ownerReferences=[NODE]).metadata.controller is None
+
+
+def test_a_typed_read_is_a_new_model_each_time() -> None:
+    a = encoded()
+    first, second = a.decode(Widget), a.decode(Widget)
+    first.spec.size = 99
+    assert second.spec.size == 3
+    with pytest.raises(ValidationError):
+        EncodedObject.from_json(b'{"metadata":{"name":"a"},"spec":{"size":"x"}}').decode(Widget)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"metadata":{}}', b'{"metadata":{"name":"a"'])
+def test_what_is_no_object_is_refused(body: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        EncodedObject.from_json(body)
+
+
+def test_what_an_encoded_object_hands_out_is_the_callers_own() -> None:
+    a = encoded(labels={"x": "1"})
+    first = a.to_dict()
+    first["metadata"]["labels"]["x"] = "changed"
+    assert a.to_dict()["metadata"]["labels"] == {"x": "1"}
+
+
+def test_an_encoded_object_has_no_managed_fields_unless_they_are_asked_for() -> None:
+    body = b'{"metadata":{"name":"a","managedFields":[{"manager":"m"}],"labels":{"x":"1"}},"spec":{"n": 1.50}}'
+    # Everything else stays as the server wrote it, byte for byte.
+    assert EncodedObject.from_json(body).body == b'{"metadata":{"name":"a","labels":{"x":"1"}},"spec":{"n": 1.50}}'
+    assert EncodedObject.from_json(body, keep_managed_fields=True).body == body
+
+
+def test_an_encoded_object_does_not_pin_the_page_it_came_in() -> None:
+    page = bytearray(b'{"metadata":{"name":"a"}}')
+    a = EncodedObject.from_json(memoryview(page))
+    page[:] = b" " * len(page)
+    assert a.body == b'{"metadata":{"name":"a"}}'
+    assert a.key.name == "a"

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from reconciler.cache.wire import Bookmark, Change, ChangeType, Page, decode_line, decode_page
+from reconciler.errors import ApiError, ExpiredError, MalformedObjectError
+
+from .objects import bookmark, line, status, wire
+
+
+def page(*items: dict[str, object], **metadata: str) -> bytes:
+    return msgspec.json.encode({"kind": "WidgetList", "metadata": metadata, "items": items})
+
+
+def test_a_page_has_its_objects_version_and_token() -> None:
+    got = decode_page(page(wire("a", 1), wire("b", 2), resourceVersion="7", **{"continue": "t"}))
+    assert [item.key.name for item in got.objects] == ["a", "b"]
+    assert (got.resource_version, got.continue_token) == ("7", "t")
+
+
+@pytest.mark.parametrize("items", [b"null", b"[]"])
+def test_a_page_without_objects_is_empty(items: bytes) -> None:
+    # Go sends null for a list that was never filled.
+    assert decode_page(b'{"metadata":{"resourceVersion":"7"},"items":' + items + b"}") == Page((), "7")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"<html>", id="not JSON"),
+        pytest.param(b"[]", id="not an object"),
+        pytest.param(b'{"items":[]}', id="no metadata"),
+        pytest.param(b'{"metadata":{},"items":[]}', id="no version"),
+        pytest.param(b'{"metadata":{"resourceVersion":"7"},"items":[{"spec":{}}]}', id="an item without metadata"),
+        pytest.param(b'{"metadata":{"resourceVersion":"7"},"items":[{"metadata":{}}]}', id="an item without a name"),
+        pytest.param(b'{"metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":"\xff"}}]}', id="not UTF-8"),
+    ],
+)
+def test_a_body_that_is_no_list_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedObjectError):
+        decode_page(body)
+
+
+@pytest.mark.parametrize("type_", list(ChangeType))
+def test_a_change_has_its_type_and_object(type_: ChangeType) -> None:
+    said = decode_line(line(type_.value, wire("a", 3)), doing="watch")
+    assert isinstance(said, Change)
+    assert said.type is type_
+    assert said.object.resource_version == "3"
+
+
+def test_a_bookmark_has_its_version() -> None:
+    assert decode_line(line("BOOKMARK", bookmark(9)), doing="watch") == Bookmark("9")
+
+
+def test_an_error_event_is_the_error_of_its_code() -> None:
+    said = decode_line(line("ERROR", status(410, "Expired", "too old")), doing="watch widgets")
+    assert isinstance(said, ExpiredError)
+    assert str(said) == "watch widgets: 410 too old"
+
+
+def test_an_error_event_of_an_unknown_code_is_an_api_error() -> None:
+    said = decode_line(line("ERROR", status(500)), doing="watch widgets")
+    assert type(said) is ApiError
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"garbage", id="not JSON"),
+        pytest.param(b'{"type":"ADDED"', id="cut"),
+        pytest.param(line("RENAMED", wire("a", 3)), id="unknown type"),
+        pytest.param(line("ADDED", {"metadata": {"name": "a"}}), id="an object without a version"),
+        pytest.param(line("BOOKMARK", {"metadata": {}}), id="a bookmark without a version"),
+    ],
+)
+def test_a_line_that_is_no_event_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedObjectError, match="watch widgets"):
+        decode_line(body, doing="watch widgets")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from reconciler.api import EncodedObject
+from reconciler.event import CreateEvent, DeleteEvent, GenericEvent, UpdateEvent, changed_between
+from reconciler.journal import Changed
+
+OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": True}
+
+
+def encoded(name: str, version: int, **metadata: Any) -> EncodedObject:
+    header = {"name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": str(version)}
+    return EncodedObject.from_json(json.dumps({"metadata": header | metadata}).encode())
+
+
+def test_one_and_the_same_version_has_no_change() -> None:
+    assert changed_between(encoded("a", 1), encoded("a", 1)) is Changed.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("metadata", "changed"),
+    [
+        pytest.param({}, Changed.OTHER, id="nothing that metadata shows: mostly status"),
+        pytest.param({"generation": 2}, Changed.GENERATION, id="generation"),
+        pytest.param({"labels": {"a": "b"}}, Changed.LABELS, id="labels"),
+        pytest.param({"annotations": {"a": "b"}}, Changed.ANNOTATIONS, id="annotations"),
+        pytest.param({"finalizers": ["example.com/f"]}, Changed.FINALIZERS, id="finalizers"),
+        pytest.param({"ownerReferences": [OWNER]}, Changed.OWNERS, id="owners"),
+        pytest.param({"deletionTimestamp": "2026-01-01T00:00:00Z"}, Changed.DELETION, id="deletion"),
+        pytest.param({"uid": "another"}, Changed.UID, id="uid"),
+        pytest.param(
+            {"generation": 2, "labels": {"a": "b"}}, Changed.GENERATION | Changed.LABELS, id="several at once"
+        ),
+    ],
+)
+def test_what_changed_is_a_set_of_bits(metadata: dict[str, Any], changed: Changed) -> None:
+    assert UpdateEvent(encoded("a", 1), encoded("a", 2, **metadata)).changed == changed
+
+
+def test_the_order_of_labels_is_no_change() -> None:
+    old, new = encoded("a", 1, labels={"x": "1", "y": "2"}), encoded("a", 2, labels={"y": "2", "x": "1"})
+    assert changed_between(old, new) is Changed.OTHER
+
+
+def test_events_say_what_they_know_by_the_same_names() -> None:
+    a, b = encoded("a", 1), encoded("a", 2)
+    events = (CreateEvent(a, is_initial=True), UpdateEvent(a, b), DeleteEvent(b), GenericEvent(a.key))
+
+    assert [event.verb for event in events] == ["create", "update", "delete", "generic"]
+    assert [event.old for event in events] == [None, a, b, None]
+    assert [event.new for event in events] == [a, b, None, None]
+    assert [event.latest for event in events] == [a, b, b, None]
+    assert [event.is_initial for event in events] == [True, False, False, False]
+    assert {event.key for event in events} == {a.key}
