@@ -5,6 +5,7 @@ No production room may import this one. It has no fake objects: what runs in it 
 and server.
 """
 
+from reconciler.testing.transport import InProcessTransport
 from reconciler.testing.virtual import IdleLoopError, VirtualLoop, run_virtual
 
-__all__ = ["IdleLoopError", "VirtualLoop", "run_virtual"]
+__all__ = ["IdleLoopError", "InProcessTransport", "VirtualLoop", "run_virtual"]

@@ -1,0 +1,44 @@
+"""
+The command `reconciler`: one file for a sub-command, loaded only when it is asked for.
+
+Sub-commands print and return an exit code: 0 for success, 2 for a request that makes no sense. What they do lives in
+the rooms below; there is no logic of its own here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+__all__ = ["main"]
+
+# Name -> the module that has `configure(parser)` and `run(arguments) -> exit code`, and what it does.
+_COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType({
+    "dev": ("reconciler.cli.dev", "start the embedded API server alone, for kubectl and controllers"),
+})  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with `argv` (None: the process's arguments), and return its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    parser = argparse.ArgumentParser(
+        prog="reconciler", description="Kubernetes controllers in Python: a development server, and controllers to run."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    asked = next((word for word in words if not word.startswith("-")), None)
+    for name, (module_name, summary) in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name == asked:
+            module = importlib.import_module(module_name)
+            module.configure(command)
+            command.set_defaults(run=module.run)
+    try:
+        arguments = parser.parse_args(words)
+    except SystemExit as end:
+        # argparse has said what is wrong, or printed the help.
+        return end.code if isinstance(end.code, int) else 2
+    code: int = arguments.run(arguments)
+    return code
