@@ -13,11 +13,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from reconciler.errors import ConfigurationError
+
 __all__ = ["main"]
 
 # Name -> the module that has `configure(parser)` and `run(arguments) -> exit code`, and what it does.
 _COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType({
+    "demo": ("reconciler.cli.demo", "show retries on the embedded API server, live, in half a minute"),
     "dev": ("reconciler.cli.dev", "start the embedded API server alone, for kubectl and controllers"),
+    "run": ("reconciler.cli.run", "run a controller against an API server"),
 })  # fmt: skip
 
 
@@ -40,5 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         # argparse has said what is wrong, or printed the help.
         return end.code if isinstance(end.code, int) else 2
-    code: int = arguments.run(arguments)
+    try:
+        code: int = arguments.run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except ConfigurationError as error:
+        print(f"reconciler {arguments.command}: {error}", file=sys.stderr)
+        return 2
     return code

@@ -36,7 +36,8 @@ class Show:
 
     def __enter__(self) -> Show:
         if self._console.is_terminal:
-            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4)
+            # Redrawn by the event loop, not by a thread of its own: the clock belongs to the loop.
+            self._live = Live(get_renderable=self._table, console=self._console, auto_refresh=False)
             self._live.start()
         return self
 
@@ -44,6 +45,11 @@ class Show:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def redraw(self) -> None:
+        """Draw the table again, so that the time left counts down; elsewhere than on a terminal, nothing."""
+        if self._live is not None:
+            self._live.refresh()
 
     def say(self, text: str) -> None:
         """Say something beside the objects."""
@@ -53,9 +59,9 @@ class Show:
         """Show an object as it is now."""
         name = obj.metadata.name
         self._objects[name] = obj
-        if self._live is not None:
+        if self._live is not None or not obj.status.phase:
             return
-        line = f"{name:<20} {obj.status.phase or '-':<14} {self._channels(obj)}"
+        line = f"{name:<20} {obj.status.phase:<14} {self._channels(obj)}"
         if self._last.get(name) != line:
             self._last[name] = line
             self.say(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import secrets
 import shlex
 import signal
 import sys
@@ -115,8 +116,6 @@ async def _serve(kubeconfig: Path, port: int, definitions: Sequence[tuple[Path, 
 
 def _fresh_seed() -> int:
     # Uids must differ between runs, or a controller would take the objects of two runs for the same ones.
-    import secrets
-
     return secrets.randbits(64)
 
 

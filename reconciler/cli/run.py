@@ -24,7 +24,7 @@ from reconciler.controllers.notification import (
 from reconciler.errors import ConfigurationError
 from reconciler.manager import Manager
 
-__all__ = ["add_arguments", "namespace_of", "run", "run_until_signal"]
+__all__ = ["configure", "namespace_of", "run", "run_until_signal"]
 
 _log = logging.getLogger("reconciler.run")
 
@@ -32,20 +32,30 @@ DEFAULT_CONFIG = Path("/etc/notification/config.yaml")
 DEFAULT_ROUTING = Path("/etc/notification-routing/routing.yaml")
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
-HELP = "run a controller against an API server"
-DESCRIPTION = """\
+_DESCRIPTION = """\
 Runs the NotificationRequest controller until SIGTERM or Ctrl-C. It waits for an API server that is away, and for the
 CustomResourceDefinition if it is not there yet.
-
-  reconciler run notification --kubeconfig dev.kubeconfig --routing routing.yaml
 
 Without --kubeconfig: the pod's service account, else $KUBECONFIG, else ~/.kube/config.
 Exit codes: 0 stopped by a signal; 1 crashed; 2 a file or an option is wrong (said with file, line and key).
 """
 
+_EXAMPLE = """\
+example, with two terminals:
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Teach `parser` the options of `reconciler run`."""
+  $ reconciler dev --kubeconfig dev.kubeconfig --with-notification-crd
+
+  $ reconciler run notification --kubeconfig dev.kubeconfig \\
+      --config examples/notification-config.yaml --routing examples/notification-routing.yaml
+  $ kubectl --kubeconfig dev.kubeconfig apply -f examples/notifications/
+  $ kubectl --kubeconfig dev.kubeconfig get notif -w
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command to its parser."""
+    parser.description = _DESCRIPTION
+    parser.epilog = _EXAMPLE
     parser.add_argument("controller", choices=["notification"], help="which controller")
     parser.add_argument("--kubeconfig", metavar="FILE", help="how to reach the API server")
     parser.add_argument("--context", metavar="NAME", help="a context of the kubeconfig other than its current one")

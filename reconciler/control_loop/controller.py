@@ -158,6 +158,8 @@ class Controller:
     async def _worker(self) -> None:
         while (item := await self.queue.get()) is not None:
             try:
+                # A reconciler that never waits must not keep the loop to itself as long as keys are ready.
+                await asyncio.sleep(0)
                 await self._pass(item)
             finally:
                 self.queue.done(item.key)
@@ -165,7 +167,13 @@ class Controller:
     async def _pass(self, item: Item[Request]) -> None:
         now = self.clock.now()
         started = PassStarted(
-            self.journal.new_id(), item.causes, now, self.name, item.key, item.priority, max(0, now - item.ready_at)
+            self.journal.new_id(),
+            (item.ask, *item.causes),
+            now,
+            self.name,
+            item.key,
+            item.priority,
+            max(0, now - item.ready_at),
         )
         self.journal.append(started)
         cause = Cause(started.id, self.name, item.key)

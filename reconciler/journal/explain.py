@@ -63,8 +63,9 @@ def explain(journal: Journal, scope: str, key: Hashable) -> Explanation:
                 if record.lost_ask:
                     lost.append(LostWakeUp(record.lost_at, record.lost_ask, record.standing_ask))
                 standing = asks.get(record.standing_ask, record) if record.standing_ask else standing
-            case PassStarted():
-                standing = None
+            case PassStarted(causes=(taken, *_)):
+                # An ask may have been placed between the hand-out and this record: then that one stands.
+                standing = None if standing is None or standing.id == taken else standing
                 is_running = True
             case PassEnded():
                 is_running = False

@@ -1,9 +1,9 @@
 """
 The journal: one stream of facts, retained in a bounded ring for each key.
 
-Bounds: records a key, keys, and records in all. A key that is over the bound loses its own oldest record, so a hot
-key never evicts a sleeping one; when there are too many keys, those of deleted objects go first, then those that
-were silent longest. What was evicted is counted and shown.
+Bounds: records a key, keys, and records in all. A key that is over its bound, or over its share of the whole, loses
+its own oldest record, so a hot key never evicts a sleeping one's last ask; when there are too many keys, those of
+deleted objects go first, then those that were silent longest. What was evicted is counted and shown.
 """
 
 from __future__ import annotations
@@ -41,11 +41,12 @@ current_cause: ContextVar[Cause | None] = ContextVar("reconciler_current_cause",
 
 
 class _Ring:
-    __slots__ = ("evicted", "records")
+    __slots__ = ("evicted", "is_gone", "records")
 
     def __init__(self) -> None:
         self.records: deque[Record] = deque()
         self.evicted = 0
+        self.is_gone = False
 
 
 class Journal:
@@ -83,7 +84,11 @@ class Journal:
         return self._last_id
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Call `subscriber` with every record from now on, in order; return what ends that."""
+        """
+        Call `subscriber` with every record from now on, in order; return what ends that.
+
+        It must not raise: it would raise in whoever wrote the record.
+        """
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 
@@ -91,7 +96,7 @@ class Journal:
         """Take a record, and return its id."""
         if self._is_retaining:
             self._retain(record)
-        for subscriber in self._subscribers:
+        for subscriber in tuple(self._subscribers):
             subscriber(record)
         return record.id
 
@@ -107,13 +112,18 @@ class Journal:
         return tuple(ring.records) if ring else ()
 
     def evicted(self, scope: str, key: Hashable) -> int:
-        """Return how many older records of this key are gone."""
+        """Return how many older records of this key are gone; not counted: what it had before it was evicted whole."""
         ring = self._rings.get((scope, key))
         return ring.evicted if ring else 0
 
     def keys(self) -> tuple[tuple[str, Hashable], ...]:
         """Return the (scope, key) pairs that have records, the longest silent first."""
         return tuple(self._rings)
+
+    @property
+    def keys_evicted(self) -> int:
+        """How many keys were evicted with all their records."""
+        return self._keys_evicted
 
     def __repr__(self) -> str:
         return f"<Journal {self._count} records of {len(self._rings)} keys, {self._keys_evicted} keys evicted>"
@@ -123,27 +133,34 @@ class Journal:
         ring = self._rings.get(place)
         if ring is None:
             ring = self._rings[place] = _Ring()
-            if len(self._rings) > self._keys_max:
-                self._evict_key()
+            self._evict_keys()
         ring.records.append(record)
         self._count += 1
+        if isinstance(record, EventSeen):
+            ring.is_gone = record.verb == "delete"
+        # What follows a deletion (the pass that finds nothing) must not make the key look alive.
+        self._rings.move_to_end(place, last=not ring.is_gone)
         if len(ring.records) > self._per_key_max:
             self._evict_oldest(ring)
-        is_gone = isinstance(record, EventSeen) and record.verb == "delete"
-        self._rings.move_to_end(place, last=not is_gone)
         if self._count > self._records_max:
-            # The writer pays first: whoever fills the journal loses its own history, not a sleeper's.
-            if len(ring.records) > 1:
-                self._evict_oldest(ring)
-            else:
-                self._evict_key()
+            self._evict_from(ring)
+
+    def _evict_from(self, writer: _Ring) -> None:
+        """Make room for one record: whoever has more than its share pays, the writer first, then the longest silent."""
+        share = max(1, self._records_max // len(self._rings))
+        if len(writer.records) > share:
+            self._evict_oldest(writer)
+            return
+        payer = next((ring for ring in self._rings.values() if len(ring.records) > share), writer)
+        self._evict_oldest(payer)
 
     def _evict_oldest(self, ring: _Ring) -> None:
         ring.records.popleft()
         ring.evicted += 1
         self._count -= 1
 
-    def _evict_key(self) -> None:
-        _, ring = self._rings.popitem(last=False)
-        self._count -= len(ring.records)
-        self._keys_evicted += 1
+    def _evict_keys(self) -> None:
+        while len(self._rings) > self._keys_max:
+            _, ring = self._rings.popitem(last=False)
+            self._count -= len(ring.records)
+            self._keys_evicted += 1

@@ -73,7 +73,7 @@ class Asked(Record, frozen=True, gc=False):
     asked_for: int
     """The moment that was asked for."""
     ready_at: int
-    """The moment that the key will be ready now, after the verdict; equal to `at` when it is ready."""
+    """The moment since which the key is ready, or from which it will be, after the verdict."""
     lost_at: int = -1
     """The moment of the wake-up that lost, by whichever side it was asked for; -1 if none did."""
     lost_ask: int = 0
@@ -84,7 +84,7 @@ class Asked(Record, frozen=True, gc=False):
 
 
 class PassStarted(Record, frozen=True, gc=False):
-    """A worker took the key and called the reconciler."""
+    """A worker took the key and called the reconciler. Its first cause is the ask whose time had come."""
 
     priority: int
     waited: int

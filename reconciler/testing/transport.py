@@ -44,7 +44,7 @@ class InProcessTransport:
         )
 
     @asynccontextmanager
-    async def _stream(self, request: HttpRequest) -> AsyncIterator[HttpStream]:
+    async def _stream(self, request: HttpRequest) -> AsyncGenerator[HttpStream]:
         response = await self._handle(request)
         if isinstance(response.body, bytes):
             yield HttpStream(response.status, _lower(response), _lines_of(response.body))

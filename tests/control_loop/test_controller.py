@@ -154,12 +154,12 @@ def test_each_pass_is_linked_to_what_asked_for_it() -> None:
     assert isinstance(seen, EventSeen)
     assert asked.causes == (seen.id,)
     assert isinstance(started, PassStarted)
-    assert started.causes == (seen.id,)
+    assert started.causes == (asked.id, seen.id)
     assert isinstance(ended, PassEnded)
     assert ended.causes == (started.id,)
     assert again.causes == (ended.id,)
     assert isinstance(second, PassStarted)
-    assert second.causes == (ended.id,)
+    assert second.causes == (again.id, ended.id)
     assert (second.at, second.waited) == (seconds(2.01), 0)
 
 
