@@ -28,7 +28,7 @@ from reconciler.apiserver.registry import Registry
 from reconciler.apiserver.render import Form
 from reconciler.apiserver.storage import Storage
 from reconciler.apiserver.verbs import Target, Verbs
-from reconciler.instant import Clock, WallClock
+from reconciler.instant import WallClock
 
 __all__ = ["ApiServer"]
 
@@ -42,7 +42,6 @@ class ApiServer:
     An API server in memory: CustomResourceDefinitions and the kinds they bring, Namespaces and Events.
 
     Args:
-        clock: Not read now; taken so that whoever makes a server says which time rules it.
         wall: Gives the timestamps in objects.
         seed: The same seed gives the same uids and generated names.
         history_max: How many changes of each kind are kept for watches and snapshots.
@@ -50,9 +49,8 @@ class ApiServer:
     Differs from a kube-apiserver: no authorization, no admission webhooks, no server-side apply (415), no protobuf.
     """
 
-    def __init__(self, *, clock: Clock, wall: WallClock, seed: int = 0, history_max: int = 10_000) -> None:
+    def __init__(self, *, wall: WallClock, seed: int = 0, history_max: int = 10_000) -> None:
         """The namespaces `default`, `kube-system`, `kube-public` and `kube-node-lease` exist."""
-        self._clock = clock
         rng = random.Random(seed)
         self._storage = Storage(history_max=history_max)
         self._kinds = Kinds()

@@ -134,7 +134,7 @@ async def _demonstrate(
 ) -> int:
     clock, wall, console = LoopClock(), SystemWallClock(), Console()
     started = clock.now()
-    server = ApiServer(clock=clock, wall=wall)
+    server = ApiServer(wall=wall)
     _break_directories(directory)
     async with serve(server) as address:
         with Show(console, elapsed=lambda: (clock.now() - started) / 1e9, now=wall.now) as show:

@@ -18,7 +18,7 @@ import yaml
 from reconciler.apiserver import ApiServer, ServerRequest
 from reconciler.apiserver.http import Address, serve
 from reconciler.apiserver.kubeconfig import write_kubeconfig
-from reconciler.clock import LoopClock, SystemWallClock
+from reconciler.clock import SystemWallClock
 
 __all__ = ["configure", "run"]
 
@@ -102,7 +102,7 @@ async def _serve(kubeconfig: Path, port: int, definitions: Sequence[tuple[Path, 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    server = ApiServer(clock=LoopClock(), wall=SystemWallClock(), seed=_fresh_seed())
+    server = ApiServer(wall=SystemWallClock(), seed=_fresh_seed())
     names = [await _install(server, file, definition) for file, definition in definitions]
     try:
         async with serve(server, port=port) as address:

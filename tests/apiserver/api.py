@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from reconciler.apiserver import ApiServer, ServerRequest
-from reconciler.clock import LoopClock, SystemWallClock
+from reconciler.clock import SystemWallClock
 from reconciler.envtest import RealServer
 from reconciler.testing import run_virtual
 
@@ -107,7 +107,7 @@ class EmbeddedWire:
     """Each request has a virtual loop to itself: a watch is read to its time-out in no time."""
 
     def __init__(self) -> None:
-        self.server = ApiServer(clock=LoopClock(), wall=SystemWallClock())
+        self.server = ApiServer(wall=SystemWallClock())
 
     def send(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Answer:
         pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)

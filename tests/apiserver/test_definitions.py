@@ -192,14 +192,14 @@ def test_a_namespace_is_not_deleted_by_the_collection(server: Api) -> None:
 
 def test_an_event_is_forgotten_an_hour_after_it_came() -> None:
     from reconciler.apiserver import ApiServer, ServerRequest
-    from reconciler.clock import LoopClock, LoopWallClock
+    from reconciler.clock import LoopWallClock
     from reconciler.testing import run_virtual
 
     async def main() -> list[str]:
         import asyncio
         import json
 
-        server = ApiServer(clock=LoopClock(), wall=LoopWallClock())
+        server = ApiServer(wall=LoopWallClock())
         path = "/api/v1/namespaces/default/events"
 
         async def create(name: str) -> None:

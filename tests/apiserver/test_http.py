@@ -22,7 +22,7 @@ import yaml
 from reconciler.apiserver import ApiServer
 from reconciler.apiserver.http import Address, serve
 from reconciler.apiserver.kubeconfig import write_kubeconfig
-from reconciler.clock import LoopClock, SystemWallClock
+from reconciler.clock import SystemWallClock
 
 NAMESPACES = "/api/v1/namespaces"
 EVENTS = "/api/v1/namespaces/default/events"
@@ -39,7 +39,7 @@ async def client(address: Address, *, token: str | None = None) -> AsyncGenerato
 
 
 def make_server() -> ApiServer:
-    return ApiServer(clock=LoopClock(), wall=SystemWallClock())
+    return ApiServer(wall=SystemWallClock())
 
 
 def event(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from reconciler.apiserver import ApiServer, ServerRequest
-from reconciler.clock import LoopClock, LoopWallClock
+from reconciler.clock import LoopWallClock
 from reconciler.testing import run_virtual
 
 from .api import DEFINITIONS, MERGE, WIDGET_CRD, widget
@@ -24,7 +24,7 @@ class Live:
     """A server inside the running loop."""
 
     def __init__(self, **options: Any) -> None:
-        self.server = ApiServer(clock=LoopClock(), wall=LoopWallClock(), **options)
+        self.server = ApiServer(wall=LoopWallClock(), **options)
 
     async def request(self, method: str, path: str, body: object = None, content_type: str = "application/json") -> Any:
         raw = b"" if body is None else json.dumps(body).encode()

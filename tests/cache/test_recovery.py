@@ -11,7 +11,7 @@ import pytest
 from reconciler.api import ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.client import Client, HttpResponse, RestClient
-from reconciler.clock import LoopClock, LoopWallClock
+from reconciler.clock import LoopWallClock
 from reconciler.event import CreateEvent, DeleteEvent, Event, UpdateEvent
 from reconciler.testing import InProcessTransport
 
@@ -113,7 +113,7 @@ def test_a_server_that_came_back_without_its_memory_is_followed_anew() -> None:
             await world.write(f"w{number}")
         async with world.running():
             assert len(await world.sizes()) == 50
-            reborn = ApiServer(clock=LoopClock(), wall=LoopWallClock())
+            reborn = ApiServer(wall=LoopWallClock())
             world.client = Client(RestClient(InProcessTransport(reborn)))
             await world.client.create(CRD, resource=CRDS)
             await world.write("new", 1)

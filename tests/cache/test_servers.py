@@ -13,7 +13,7 @@ from reconciler.api import ApiModel, KubeObject, ObjectKey, ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.cache import Cache, CachedReader
 from reconciler.client import AiohttpTransport, Client, RestClient, Transport, load_config
-from reconciler.clock import LoopClock, LoopWallClock
+from reconciler.clock import LoopWallClock
 from reconciler.envtest import RealServer
 from reconciler.errors import CacheNotSyncedError, NotFoundError
 from reconciler.event import Event
@@ -151,7 +151,7 @@ def words(event: Event) -> str:
 
 def test_a_cache_follows_an_object_on_the_embedded_server() -> None:
     async def main() -> list[Event]:
-        server = ApiServer(clock=LoopClock(), wall=LoopWallClock())
+        server = ApiServer(wall=LoopWallClock())
         story = Story(InProcessTransport(server), "default")
         await story.tell()
         return story.told

@@ -15,7 +15,7 @@ from reconciler.api import ObjectKey, ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.cache import Cache, CachedReader
 from reconciler.client import Client, HttpResponse, RestClient
-from reconciler.clock import LoopClock, LoopWallClock
+from reconciler.clock import LoopWallClock
 from reconciler.event import DeleteEvent, Event
 from reconciler.testing import InProcessTransport, run_virtual
 
@@ -89,7 +89,7 @@ class World:
 
 def in_world(story: Callable[[World], Awaitable[None]], *, has_crd: bool = True, **options: Any) -> None:
     async def main() -> None:
-        server = ApiServer(clock=LoopClock(), wall=LoopWallClock())
+        server = ApiServer(wall=LoopWallClock())
         client = Client(RestClient(InProcessTransport(server)))
         if has_crd:
             await client.create(CRD, resource=CRDS)

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.apiserver import ApiServer
 from reconciler.client import AiohttpTransport, Client, RestClient, Transport, load_config
-from reconciler.clock import LoopClock, LoopWallClock
+from reconciler.clock import LoopWallClock
 from reconciler.envtest import RealServer
 from reconciler.testing import InProcessTransport, run_virtual
 
@@ -32,7 +32,7 @@ async def _run(transport: Transport) -> None:
 
 def test_the_examples_of_the_page_run_on_the_embedded_server(capsys: pytest.CaptureFixture[str]) -> None:
     async def main() -> None:
-        await _run(InProcessTransport(ApiServer(clock=LoopClock(), wall=LoopWallClock())))
+        await _run(InProcessTransport(ApiServer(wall=LoopWallClock())))
 
     run_virtual(main())
     assert capsys.readouterr().out == SAID

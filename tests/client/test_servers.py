@@ -14,7 +14,7 @@ import pytest_asyncio
 from reconciler.api import ApiModel, KubeObject, ObjectKey, ObjectMeta, ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.client import AiohttpTransport, Client, JsonObject, OwnWrites, RestClient, Transport, load_config
-from reconciler.clock import LoopClock, SystemWallClock
+from reconciler.clock import SystemWallClock
 from reconciler.envtest import RealServer
 from reconciler.errors import (
     AlreadyExistsError,
@@ -122,7 +122,7 @@ def server(request: pytest.FixtureRequest) -> RealServer | None:
 async def _transport(server: RealServer | None) -> tuple[Transport, Callable[[], None]]:
     if server is not None:
         return AiohttpTransport(await load_config(server.kubeconfig)), lambda: None
-    embedded = ApiServer(clock=LoopClock(), wall=SystemWallClock())
+    embedded = ApiServer(wall=SystemWallClock())
     return InProcessTransport(embedded), embedded.compact
 
 
