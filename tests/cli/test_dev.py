@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from apiserver.dev_process import command, dev_process, write_crd
 
 from reconciler.cli import main
+from tests.apiserver.dev_process import command, dev_process, write_crd
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
