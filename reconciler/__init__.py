@@ -59,7 +59,9 @@ __all__ = [
 ]
 
 _HOMES = MappingProxyType({
-    "reconciler.api": ("ApiModel", "Condition", "KubeObject", "ObjectKey", "ObjectMeta", "ResourceType", "set_condition"),
+    "reconciler.api": (
+        "ApiModel", "Condition", "KubeObject", "ObjectKey", "ObjectMeta", "ResourceType", "set_condition",
+    ),
     "reconciler.builder": ("Builder", "controller_managed_by"),
     "reconciler.cache": ("Cache", "CachedReader"),
     "reconciler.client": (

@@ -12,7 +12,7 @@ import reconciler
 ROOMS = sorted(
     info.name
     for info in pkgutil.iter_modules(reconciler.__path__, "reconciler.")
-    if info.ispkg and "cli" not in info.name
+    if info.ispkg and info.name != "reconciler.cli"
 )
 
 
@@ -35,7 +35,7 @@ def test_a_room_says_what_it_does_and_exports_only_what_it_has(room: str) -> Non
 @pytest.mark.parametrize("room", ["reconciler", "reconciler.workqueue", "reconciler.phase", "reconciler.journal"])
 def test_the_rooms_below_kubernetes_bring_none_of_it(room: str) -> None:
     heavy = "{'aiohttp', 'kubernetes_asyncio', 'pydantic', 'anyio'}"
-    code = f"import sys, {room}; sys.exit(', '.join(sorted({heavy} & set(sys.modules))))"
+    code = f"import sys, {room}; sys.exit(str({heavy} & set(sys.modules) or '') or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode == 0
