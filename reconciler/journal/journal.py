@@ -116,7 +116,7 @@ class Journal:
         ring = self._rings.get((scope, key))
         return ring.evicted if ring else 0
 
-    def keys(self) -> tuple[tuple[str, Hashable], ...]:
+    def places(self) -> tuple[tuple[str, Hashable], ...]:
         """Return the (scope, key) pairs that have records, the longest silent first."""
         return tuple(self._rings)
 
