@@ -1,7 +1,6 @@
-"""Greets every `Greeting` object by writing into its status."""
+"""Writes a greeting into the status of every `Greeting` object."""
 
 import asyncio
-from datetime import timedelta
 from typing import ClassVar
 
 from reconciler import (
@@ -18,18 +17,15 @@ from reconciler import (
 )
 
 
-class GreetingSpec(ApiModel):
+class Words(ApiModel):
     name: str = "world"
-
-
-class GreetingStatus(ApiModel):
     text: str = ""
 
 
 class Greeting(KubeObject):
     resource: ClassVar[ResourceType] = ResourceType("example.com", "v1", "Greeting", "greetings")
-    spec: GreetingSpec = GreetingSpec()
-    status: GreetingStatus = GreetingStatus()
+    spec: Words = Words()
+    status: Words = Words()
 
 
 def add_to(manager: Manager) -> None:
@@ -38,11 +34,9 @@ def add_to(manager: Manager) -> None:
             greeting = await manager.cached_reader.get(Greeting, request.key)
         except NotFoundError:
             return None
-        text = f"Hello, {greeting.spec.name}!"
-        if greeting.status.text != text:
-            greeting.status.text = text
-            await manager.client.status.update(greeting)
-        return Result(requeue_after=timedelta(minutes=10))
+        greeting.status.text = f"Hello, {greeting.spec.name}!"
+        await manager.client.status.update(greeting)
+        return None
 
     controller_managed_by(manager).for_(Greeting).complete(reconcile)
 
