@@ -3,47 +3,36 @@
 import asyncio
 from typing import ClassVar
 
-from reconciler import (
-    AiohttpTransport,
-    ApiModel,
-    KubeObject,
-    Manager,
-    NotFoundError,
-    Request,
-    ResourceType,
-    Result,
-    controller_managed_by,
-    load_config,
-)
+import reconciler
 
 
-class Words(ApiModel):
+class Words(reconciler.ApiModel):
     name: str = "world"
     text: str = ""
 
 
-class Greeting(KubeObject):
-    resource: ClassVar[ResourceType] = ResourceType("example.com", "v1", "Greeting", "greetings")
+class Greeting(reconciler.KubeObject):
+    resource: ClassVar = reconciler.ResourceType("example.com", "v1", "Greeting", "greetings")
     spec: Words = Words()
     status: Words = Words()
 
 
-def add_to(manager: Manager) -> None:
-    async def reconcile(request: Request) -> Result | None:
+def add_to(manager: reconciler.Manager) -> None:
+    async def reconcile(request: reconciler.Request) -> reconciler.Result | None:
         try:
             greeting = await manager.cached_reader.get(Greeting, request.key)
-        except NotFoundError:
+        except reconciler.NotFoundError:
             return None
         greeting.status.text = f"Hello, {greeting.spec.name}!"
         await manager.client.status.update(greeting)
         return None
 
-    controller_managed_by(manager).for_(Greeting).complete(reconcile)
+    reconciler.controller_managed_by(manager).for_(Greeting).complete(reconcile)
 
 
 async def main() -> None:
-    config = await load_config()
-    manager = Manager(AiohttpTransport(config), namespace=config.namespace or "default")
+    config = await reconciler.load_config()
+    manager = reconciler.Manager(reconciler.AiohttpTransport(config), namespace=config.namespace or "default")
     add_to(manager)
     await manager.run(asyncio.Event())
 

@@ -40,7 +40,7 @@ class ConsoleFormatter(logging.Formatter):
         """Return the record for people; a traceback follows on lines of its own."""
         extra = "".join(f" {name}={value}" for name, value in vars(record).items() if name not in _PLAIN)
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        text = f"{time} {record.levelname:<7} {record.getMessage()}{extra}"
+        text = f"{time} {record.levelname:<7} {record.getMessage().rstrip()}{extra}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
