@@ -12,13 +12,40 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reconciler.api import ApiModel, Condition, KubeObject, ObjectKey, ObjectMeta, ResourceType, set_condition
+    from reconciler.api import (
+        ApiModel,
+        Condition,
+        KubeObject,
+        ObjectKey,
+        ObjectMeta,
+        OwnerReference,
+        ResourceType,
+        find_condition,
+        set_condition,
+    )
     from reconciler.builder import Builder, controller_managed_by
     from reconciler.cache import Cache, CachedReader
-    from reconciler.client import AiohttpTransport, Client, ClientConfig, Reader, Transport, Writer, load_config
+    from reconciler.client import (
+        AiohttpTransport,
+        Client,
+        ClientConfig,
+        Reader,
+        RestClient,
+        Transport,
+        Writer,
+        load_config,
+    )
     from reconciler.control_loop import Controller
-    from reconciler.errors import ApiError, ConflictError, NotFoundError, ReconcilerError, TerminalError
-    from reconciler.journal import Journal
+    from reconciler.errors import (
+        AlreadyExistsError,
+        ApiError,
+        ConfigurationError,
+        ConflictError,
+        NotFoundError,
+        ReconcilerError,
+        TerminalError,
+    )
+    from reconciler.journal import Journal, explain
     from reconciler.manager import Manager
     from reconciler.reconcile import Reconciler, Request, Result
     from reconciler.recorder import EventRecorder
@@ -26,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AiohttpTransport",
+    "AlreadyExistsError",
     "ApiError",
     "ApiModel",
     "Builder",
@@ -34,6 +62,7 @@ __all__ = [
     "Client",
     "ClientConfig",
     "Condition",
+    "ConfigurationError",
     "ConflictError",
     "Controller",
     "EventRecorder",
@@ -43,33 +72,42 @@ __all__ = [
     "NotFoundError",
     "ObjectKey",
     "ObjectMeta",
+    "OwnerReference",
     "Reader",
     "Reconciler",
     "ReconcilerError",
     "Request",
     "ResourceType",
+    "RestClient",
     "Result",
     "StatusManager",
     "TerminalError",
     "Transport",
     "Writer",
     "controller_managed_by",
+    "explain",
+    "find_condition",
     "load_config",
     "set_condition",
 ]
 
 _HOMES = MappingProxyType({
     "reconciler.api": (
-        "ApiModel", "Condition", "KubeObject", "ObjectKey", "ObjectMeta", "ResourceType", "set_condition",
+        "ApiModel", "Condition", "KubeObject", "ObjectKey", "ObjectMeta", "OwnerReference", "ResourceType",
+        "find_condition", "set_condition",
     ),
     "reconciler.builder": ("Builder", "controller_managed_by"),
     "reconciler.cache": ("Cache", "CachedReader"),
     "reconciler.client": (
-        "AiohttpTransport", "Client", "ClientConfig", "Reader", "Transport", "Writer", "load_config",
+        "AiohttpTransport", "Client", "ClientConfig", "Reader", "RestClient", "Transport", "Writer",
+        "load_config",
     ),
     "reconciler.control_loop": ("Controller",),
-    "reconciler.errors": ("ApiError", "ConflictError", "NotFoundError", "ReconcilerError", "TerminalError"),
-    "reconciler.journal": ("Journal",),
+    "reconciler.errors": (
+        "AlreadyExistsError", "ApiError", "ConfigurationError", "ConflictError", "NotFoundError", "ReconcilerError",
+        "TerminalError",
+    ),
+    "reconciler.journal": ("Journal", "explain"),
     "reconciler.manager": ("Manager",),
     "reconciler.reconcile": ("Reconciler", "Request", "Result"),
     "reconciler.recorder": ("EventRecorder",),
@@ -78,11 +116,14 @@ _HOMES = MappingProxyType({
 _HOME_OF = MappingProxyType({name: home for home, names in _HOMES.items() for name in names})
 
 
-def __getattr__(name: str) -> object:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
+# A type checker that saw this function would take every misspelt name for an object.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        home = _HOME_OF.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(home), name)
 
 
 def __dir__() -> list[str]:

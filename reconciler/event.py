@@ -135,6 +135,7 @@ class GenericEvent:
 
 
 Event = CreateEvent | UpdateEvent | DeleteEvent | GenericEvent
+"""What a source reports: one of the four."""
 
 
 def changed_between(old: EncodedObject, new: EncodedObject) -> Changed:

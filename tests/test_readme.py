@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import anyio
+import yaml
 
 from reconciler.api import ObjectKey, ResourceType
 from reconciler.apiserver import ApiServer
@@ -16,6 +17,7 @@ from reconciler.testing import InProcessTransport, run_virtual
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "hello_controller.py"
+DEFINITION = ROOT / "examples" / "greeting-crd.yaml"
 CRD = ResourceType("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 
 
@@ -30,7 +32,7 @@ def test_the_readme_example_greets() -> None:
     async def main() -> str:
         manager = Manager(InProcessTransport(ApiServer(wall=LoopWallClock())), namespace="default", seed=1)
         example.add_to(manager)
-        await manager.client.create(definition(), resource=CRD)
+        await manager.client.create(yaml.safe_load(DEFINITION.read_text()), resource=CRD)
         stopping = asyncio.Event()
         async with anyio.create_task_group() as group:
             group.start_soon(manager.run, stopping)
@@ -52,29 +54,3 @@ def load(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def definition() -> dict[str, object]:
-    text = {"type": "string"}
-    properties = {
-        "spec": {"type": "object", "properties": {"name": text}},
-        "status": {"type": "object", "properties": {"text": text}},
-    }
-    version = {
-        "name": "v1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": {"type": "object", "properties": properties}},
-        "subresources": {"status": {}},
-    }
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "greetings.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": "greetings", "singular": "greeting", "kind": "Greeting", "listKind": "GreetingList"},
-            "versions": [version],
-        },
-    }

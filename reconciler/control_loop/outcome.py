@@ -66,6 +66,7 @@ EFFECTS = MappingProxyType({
     Ending.PANICKED:         Effect(False,            Again.AFTER_BACKOFF, "error",         "backoff"),
     Ending.FAILED_FOR_GOOD:  Effect(False,            Again.NEVER,         "error",         None),
 })  # fmt: skip
+"""What each ending of a pass means for its key."""
 
 
 def ending_of(result: Result | None, error: Exception | None, *, has_timed_out: bool = False) -> Ending:

@@ -3,3 +3,5 @@ Controllers that come with the library. Each uses the doors of the other rooms o
 
 This room has no code of its own: each controller is a package inside it.
 """
+
+__all__: list[str] = []

@@ -2,10 +2,27 @@
 What tests of controllers stand on: a loop with virtual time, and the embedded API server without sockets.
 
 No production room may import this one. It has no fake objects: what runs in it is the real queue, cache, manager
-and server.
+and server. The transport is loaded when it is first used, so that tests of a queue or a phase table need no server.
 """
 
-from reconciler.testing.transport import InProcessTransport
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from reconciler.testing.virtual import IdleLoopError, VirtualLoop, run_virtual
 
+if TYPE_CHECKING:
+    from reconciler.testing.transport import InProcessTransport
+
 __all__ = ["IdleLoopError", "InProcessTransport", "VirtualLoop", "run_virtual"]
+
+
+# A type checker that saw this function would take every misspelt name for an object.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name != "InProcessTransport":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from reconciler.testing.transport import InProcessTransport
+
+        return InProcessTransport

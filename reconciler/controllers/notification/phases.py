@@ -32,3 +32,4 @@ TABLE = PhaseTable(Phase, {
     Phase.PARTIALLY_SENT: (),
     Phase.FAILED:         (),
 })  # fmt: skip
+"""The moves between phases; a phase with an empty row is terminal."""
