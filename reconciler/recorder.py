@@ -105,10 +105,12 @@ class EventRecorder:
         stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
         # Unique among processes by the microsecond, within the process by the count.
         suffix = f"{int(now.timestamp() * 1_000_000):x}{self._count:x}"
+        # Cut, so that the suffix fits; and each part of a name ends with a letter or a digit.
+        prefix = meta.name[:200].rstrip("-.")
         return {
             "apiVersion": EVENT.api_version,
             "kind": EVENT.kind,
-            "metadata": {"name": f"{meta.name[:200]}.{suffix}", "namespace": meta.namespace or "default"},
+            "metadata": {"name": f"{prefix}.{suffix}", "namespace": meta.namespace or "default"},
             "involvedObject": {
                 "apiVersion": about.resource.api_version,
                 "kind": about.resource.kind,

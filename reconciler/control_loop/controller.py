@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import cast
 
 import anyio
 
@@ -187,6 +188,8 @@ class Controller:
         except InvariantError:
             raise
         except Exception as caught:
+            if _holds_broken_invariant(caught):
+                raise
             error = caught
         finally:
             cause.is_over = True
@@ -251,3 +254,11 @@ class Controller:
                 priority=placed.priority,
             )
         )
+
+
+def _holds_broken_invariant(error: BaseException) -> bool:
+    # A reconciler's own task group wraps what its tasks raise; a broken invariant is one all the same.
+    if not isinstance(error, BaseExceptionGroup):
+        return False
+    within = cast("BaseExceptionGroup[BaseException]", error)
+    return within.subgroup(InvariantError) is not None

@@ -55,7 +55,7 @@ class Journal:
 
     Args:
         per_key_max: Records kept for one key.
-        keys_max: Keys kept.
+        keys_max: Keys kept; never more than `records_max`, so that each has room for its last record.
         records_max: Records kept in all.
         is_retaining: False keeps nothing; subscribers still get every record.
     """
@@ -69,10 +69,12 @@ class Journal:
         is_retaining: bool = True,
     ) -> None:
         self._per_key_max = per_key_max
-        self._keys_max = keys_max
+        self._keys_max = min(keys_max, records_max)
         self._records_max = records_max
         self._is_retaining = is_retaining
         self._rings: OrderedDict[tuple[str, Hashable], _Ring] = OrderedDict()
+        # Rings that were over their share when somebody last looked at all of them, the longest silent first.
+        self._over: deque[_Ring] = deque()
         self._count = 0
         self._last_id = 0
         self._keys_evicted = 0
@@ -147,12 +149,17 @@ class Journal:
 
     def _evict_from(self, writer: _Ring) -> None:
         """Make room for one record: whoever has more than its share pays, the writer first, then the longest silent."""
-        share = max(1, self._records_max // len(self._rings))
-        if len(writer.records) > share:
-            self._evict_oldest(writer)
-            return
-        payer = next((ring for ring in self._rings.values() if len(ring.records) > share), writer)
-        self._evict_oldest(payer)
+        share = self._records_max // len(self._rings)
+        self._evict_oldest(writer if len(writer.records) > share else self._payer(share))
+
+    def _payer(self, share: int) -> _Ring:
+        # All rings are looked at only when those known to be over their share are used up: a look at each for every
+        # record would cost more than the record. There always is one, or the bound would not be passed.
+        while self._over and len(self._over[0].records) <= share:
+            self._over.popleft()
+        if not self._over:
+            self._over.extend(ring for ring in self._rings.values() if len(ring.records) > share)
+        return self._over[0]
 
     def _evict_oldest(self, ring: _Ring) -> None:
         ring.records.popleft()
@@ -163,4 +170,5 @@ class Journal:
         while len(self._rings) > self._keys_max:
             _, ring = self._rings.popitem(last=False)
             self._count -= len(ring.records)
+            ring.records.clear()
             self._keys_evicted += 1

@@ -228,9 +228,14 @@ def test_an_unexpected_error_is_logged_with_its_traceback_and_an_expected_one_wi
     assert "get x: 404 not found" in expected.getMessage()
 
 
-def test_a_broken_invariant_stops_the_controller() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [InvariantError("Q1"), ExceptionGroup("tasks", [OSError("away"), InvariantError("Q1")])],
+    ids=["bare", "grouped"],
+)
+def test_a_broken_invariant_stops_the_controller(error: Exception) -> None:
     with pytest.raises(ExceptionGroup) as caught:
-        run_controller(Script(raises(InvariantError("Q1"), after=0)), [(0, A)], until=1)
+        run_controller(Script(raises(error, after=0)), [(0, A)], until=1)
     assert caught.group_contains(InvariantError, match="Q1")
 
 

@@ -1,20 +1,35 @@
 from __future__ import annotations
 
+import asyncio
+import json
+from contextlib import AbstractAsyncContextManager
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.api import ResourceType
+from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, RestClient
+from reconciler.clock import LoopClock
+from reconciler.control_loop import Controller
+from reconciler.errors import InvalidError
 from reconciler.journal import (
     Asked,
     Cause,
+    Changed,
     EventSeen,
     Journal,
     Noted,
+    Origin,
+    PassEnded,
     PassStarted,
     Record,
+    Wrote,
     current_cause,
     explain,
     render,
 )
+from reconciler.reconcile import Request
+from reconciler.testing import run_virtual
 
 
 def asked(journal: Journal, key: str, *, at: int = 0, lost: int = 0, standing: int | None = None) -> int:
@@ -37,6 +52,37 @@ def test_a_hot_key_never_evicts_a_sleeping_keys_last_ask() -> None:
         asked(journal, "hot")
     assert [record.id for record in journal.records("c", "sleeping")] == [sleeping]
     assert journal.evicted("c", "hot") >= 90
+
+
+def test_a_sleeping_key_pays_only_with_what_it_has_beyond_its_share_and_never_with_its_last() -> None:
+    # Given a journal nearly filled by one key that then sleeps,
+    journal = Journal(per_key_max=100, records_max=120)
+    last = [asked(journal, "rich") for _ in range(100)][-1]
+    # when many others write,
+    for _ in range(50):
+        for number in range(20):
+            asked(journal, f"poor-{number}")
+    # then it pays until they have their share, and what is left is its newest.
+    share = 120 // 21
+    rich = [record.id for record in journal.records("c", "rich")]
+    assert rich == list(range(last - len(rich) + 1, last + 1))
+    assert len(rich) == 120 - 20 * share
+    assert {len(journal.records("c", f"poor-{number}")) for number in range(20)} == {share}
+
+
+def test_more_keys_than_records_cost_the_longest_silent_key_not_the_newest_record() -> None:
+    journal = Journal(keys_max=100, records_max=3)
+    for key in "abcde":
+        last = asked(journal, key)
+    assert [key for _, key in journal.places()] == ["c", "d", "e"]
+    assert [record.id for record in journal.records("c", "e")] == [last]
+
+
+def test_what_is_evicted_is_told() -> None:
+    journal = Journal(per_key_max=2)
+    for at in range(5):
+        asked(journal, "a", at=at)
+    assert list(render(explain(journal, "c", "a")))[1] == "  ... 3 older records are gone"
 
 
 def test_deleted_objects_leave_first_also_after_the_pass_that_finds_nothing() -> None:
@@ -89,6 +135,73 @@ def test_an_explanation_names_lost_wake_ups_and_what_stands() -> None:
     lines = list(render(running))
     assert f"the wake-up of #{late} at 0.000s is gone" in lines[2]
     assert lines[-1] == "  now: a pass is running"
+
+
+def test_every_kind_of_record_has_words_of_its_own() -> None:
+    journal = Journal()
+    event = EventSeen(
+        journal.new_id(), (), 0, "c", "a", verb="update", changed=Changed.LABELS | Changed.OTHER,
+        old_version="1", new_version="2", origin=Origin.OWN,
+    )  # fmt: skip
+    journal.append(event)
+    ask = asked(journal, "a", at=1_000_000)
+    start = journal.append(PassStarted(journal.new_id(), (ask,), 2_000_000, "c", "a", priority=0, waited=500_000))
+    wrote = Wrote(
+        journal.new_id(), (start,), 3_000_000, "c", "a", verb="update", target="pods/status default/a",
+        old_version="2", new_version="", code=0, is_late=True,
+    )  # fmt: skip
+    journal.append(wrote)
+    journal.append(Noted(journal.new_id(), (start,), 3_000_000, "c", "a", topic="decided", text="Failed: all used"))
+    ended = PassEnded(
+        journal.new_id(), (start,), 4_000_000, "c", "a", ending="failed", asked_after=2_000_000_000, error="OSError"
+    )
+    journal.append(ended)
+    lines = list(render(explain(journal, "c", "a")))
+    assert [line.split(maxsplit=2)[2].strip() for line in lines[1:7]] == [
+        "update seen, changed labels|status or other, own write, version 2",
+        "asked for a pass in 0.000s (requeue_after): v",
+        "pass started after waiting 0.001s  <- #2",
+        "update pods/status default/a: no answer, version 2 -> - (late)  <- #3",
+        "decided: Failed: all used  <- #3",
+        "pass ended: failed (OSError), come back after 2.000s  <- #3",
+    ]
+
+
+def test_what_a_pass_raises_and_a_server_refuses_leaves_no_text_in_the_journal() -> None:
+    journal = Journal()
+
+    class Refusing:
+        async def send(self, request: HttpRequest) -> HttpResponse:
+            del request
+            body = {"kind": "Status", "code": 422, "reason": "Invalid", "message": "value hunter2 is wrong"}
+            return HttpResponse(422, {}, json.dumps(body).encode())
+
+        def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpStream]:
+            raise NotImplementedError(request.path)
+
+        async def aclose(self) -> None:
+            pass
+
+    async def reconcile(request: Request) -> None:
+        client = Client(RestClient(Refusing()), journal=journal)
+        secret = {"metadata": {"name": request.name, "namespace": "default"}, "data": {"password": "hunter2"}}
+        try:
+            await client.create(secret, resource=ResourceType("", "v1", "Secret", "secrets"))
+        except InvalidError as error:
+            raise ValueError("password hunter2 at https://user:hunter2@example.com") from error
+
+    async def main() -> None:
+        controller = Controller("c", reconcile, clock=LoopClock(), journal=journal)
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().call_later(1, stopping.set)
+        controller.queue.add(Request("default", "a"))
+        await controller.run(stopping)
+
+    run_virtual(main())
+    records = journal.records("c", Request("default", "a"))
+    assert {type(record) for record in records} == {Asked, PassStarted, Wrote, PassEnded}
+    assert "hunter2" not in repr(records)
+    assert {record.error for record in records if isinstance(record, PassEnded)} == {"ValueError"}
 
 
 def test_a_key_that_nobody_saw_has_an_empty_history() -> None:

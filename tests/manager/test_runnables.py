@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
 
+import aiohttp
+import anyio
 import pytest
 
 from reconciler.apiserver import ApiServer
@@ -78,6 +81,101 @@ def test_a_crash_stops_the_others_and_reaches_the_caller() -> None:
 def test_a_part_that_returns_before_it_was_told_to_is_an_error() -> None:
     with pytest.raises(ShutdownError, match="lazy returned before it was told to stop"):
         run_parts((Group.CONTROLLERS, Part("lazy", [], returns_after=2)))
+
+
+def test_a_crash_during_the_stop_reaches_the_caller() -> None:
+    said: list[str] = []
+    late = Part("late", said, crashes_after=11)
+    with pytest.raises(ValueError, match="late"):
+        run_parts((Group.CACHES, Part("cache", said)), (Group.CONTROLLERS, late))
+    assert said[-1] == "cache is cancelled"
+
+
+def test_of_several_crashes_the_first_is_raised_and_all_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Worse(Part):
+        async def run(self, stopping: asyncio.Event) -> None:
+            try:
+                await super().run(stopping)
+            finally:
+                raise OSError("while it was cancelled")
+
+    first = Part("first", [], crashes_after=1)
+    with pytest.raises(ValueError, match="first"):
+        run_parts((Group.CONTROLLERS, first), (Group.CACHES, Worse("second", [])))
+    assert "ValueError('first'); OSError('while it was cancelled')" in caplog.text
+
+
+def test_the_grace_period_is_for_all_groups_together() -> None:
+    said: list[str] = []
+    parts = [(group, Part(group.name, said, ends_after=12)) for group in Group]
+    with pytest.raises(ShutdownError, match=r"not ended after 30 s, cancelled: HEALTH, CACHES$"):
+        run_parts(*parts)
+    assert said[4:6] == ["CONTROLLERS ends", "RECORDERS ends"]
+
+
+def test_a_cancelled_run_cancels_every_part_at_once() -> None:
+    said: list[str] = []
+
+    async def main() -> float:
+        parts = [(group, group.name, Part(group.name, said, ends_after=99)) for group in Group]
+        with anyio.move_on_after(3) as scope:
+            await run_in_order(parts, stopping=asyncio.Event(), grace=timedelta(seconds=30))
+        assert scope.cancelled_caught
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == 3
+    assert sorted(said[4:]) == sorted(f"{group.name} is cancelled" for group in Group)
+
+
+class ClosedOnce(InProcessTransport):
+    closed = 0
+
+    async def aclose(self) -> None:
+        self.closed += 1
+        await super().aclose()
+
+
+@pytest.mark.parametrize("crashes_after", [None, 2])
+def test_the_manager_closes_its_transport_however_it_ends(crashes_after: float | None) -> None:
+    async def main() -> int:
+        transport = ClosedOnce(ApiServer(wall=LoopWallClock()))
+        manager = Manager(transport)
+        said: list[str] = []
+        manager.add(Part("mine", said, crashes_after=crashes_after), name="mine")
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().call_later(5, stopping.set)
+        with contextlib.suppress(ValueError):
+            await manager.run(stopping)
+        assert said == (["mine starts"] if crashes_after else ["mine starts", "mine ends"])
+        return transport.closed
+
+    assert run_virtual(main()) == 1
+
+
+@pytest.mark.asyncio
+async def test_the_manager_shows_its_cache_and_checks_of_the_user_on_readyz() -> None:
+    manager = Manager(InProcessTransport(ApiServer(wall=LoopWallClock())), health_address="127.0.0.1:0")
+    manager.cache.informer(NotificationRequest)
+    problems: list[str] = ["warming up"]
+    manager.add_ready_check("mine", lambda: problems[0] if problems else None)
+    stopping = asyncio.Event()
+    assert manager.health is not None
+    async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as session:
+        group.create_task(manager.run(stopping))
+        while manager.health.port is None:  # noqa: ASYNC110  # a real socket, and it says nothing when it is open
+            await asyncio.sleep(0.01)
+        url = f"http://127.0.0.1:{manager.health.port}"
+        async with session.get(f"{url}/readyz") as answer:
+            text = await answer.text()
+            assert answer.status == 500
+        assert "[-]cache failed: cache of notificationrequests.kubernaut.ai" in text
+        assert "[-]mine failed: warming up" in text
+        problems.clear()
+        async with session.get(f"{url}/readyz/mine") as answer:
+            assert answer.status == 200
+        async with session.get(f"{url}/healthz") as answer:
+            assert await answer.text() == "ok"
+        stopping.set()
 
 
 def test_two_controllers_of_one_name_are_refused() -> None:

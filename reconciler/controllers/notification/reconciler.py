@@ -19,10 +19,10 @@ the first has in flight for one in doubt.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import anyio
 
@@ -54,6 +54,8 @@ from reconciler.status import StatusManager
 __all__ = ["NotificationReconciler", "Router"]
 
 _log = logging.getLogger("reconciler.notification")
+
+A = TypeVar("A")
 
 # A wait of zero would mean "do not come back".
 _AT_ONCE = timedelta(microseconds=1)
@@ -115,6 +117,11 @@ class NotificationReconciler:
         self._memories = Memories(clock, wall)
         self._has_warned_of_pruning = False
 
+    @property
+    def remembered(self) -> int:
+        """How many objects it remembers something of; those that are gone are forgotten."""
+        return len(self._memories)
+
     async def reconcile(self, request: Request) -> Result | None:
         """Make one pass over a NotificationRequest; see the module."""
         try:
@@ -151,16 +158,27 @@ class NotificationReconciler:
         return Result(requeue_after=plan.next_wait)
 
     async def _work(self, seen: NotificationRequest, memory: Memory) -> Result | None:
-        write = await self._statuses.write(seen, lambda fresh: self._begin(fresh, memory))
-        memory.unwritten.clear()
-        self._notice_pruning(write.sent, write.stored)
-        begun = write.answer
+        stored, begun = await self._write(seen, memory, lambda fresh: self._begin(fresh, memory))
         if begun.has_begun_sending:
-            self._recorder.event(write.stored, "Normal", "PhaseTransition", "Transitioned to Sending phase")
-        if begun.sends:
-            await self._send_all(write.stored, begun.sends, memory)
-            return await self._record(write.stored, memory)
-        return begun.result or self._conclude(write.stored, begun.conclusion)
+            self._recorder.event(stored, "Normal", "PhaseTransition", "Transitioned to Sending phase")
+        if not begun.sends:
+            return begun.result or self._conclude(stored, begun.conclusion)
+        await self._send_all(stored, begun.sends, memory)
+        stored, conclusion = await self._write(stored, memory, lambda fresh: self._finish(fresh, memory))
+        return self._conclude(stored, conclusion)
+
+    async def _write(
+        self, seen: NotificationRequest, memory: Memory, change: Callable[[NotificationRequest], A]
+    ) -> tuple[NotificationRequest, A]:
+        """Store a change that settles what is unwritten; then it is written, and may be told."""
+        write = await self._statuses.write(seen, change)
+        self._notice_pruning(write.sent, write.stored)
+        for outcome in memory.unwritten:
+            if outcome.error_class is None:
+                message = f"Successfully delivered to channel {outcome.channel}"
+                self._recorder.event(write.stored, "Normal", "NotificationSent", message)
+        memory.unwritten.clear()
+        return write.stored, write.answer
 
     def _begin(self, fresh: NotificationRequest, memory: Memory) -> _Begun:
         """Settle what is open, then announce what is due; or decide, if nothing is. Changes the status of `fresh`."""
@@ -202,25 +220,19 @@ class NotificationReconciler:
             said = f"{outcome.error_class} failure: {outcome.error}" if outcome.error_class else "delivered"
             self._note("outcome", f"{due.channel} attempt {due.attempt}: {said}")
 
-        async with anyio.create_task_group() as group:
-            for due in sends:
-                group.start_soon(send_one, due)
+        try:
+            async with anyio.create_task_group() as group:
+                for due in sends:
+                    group.start_soon(send_one, due)
+        except ExceptionGroup as errors:
+            # What a channel raises is an outcome, so this is a broken invariant: in a group nobody would know it.
+            raise errors.exceptions[0] from errors
 
-    async def _record(self, seen: NotificationRequest, memory: Memory) -> Result | None:
-        outcomes = tuple(memory.unwritten)
-
-        def change(fresh: NotificationRequest) -> _Conclusion | None:
-            settle(fresh.status, outcomes)
-            # Another process may have ended it meanwhile: then the attempts are recorded, and its phase stands.
-            return None if TABLE.is_terminal(Phase(fresh.status.phase)) else self._decide(fresh, memory)
-
-        write = await self._statuses.write(seen, change)
-        memory.unwritten.clear()
-        for outcome in outcomes:
-            if outcome.error_class is None:
-                message = f"Successfully delivered to channel {outcome.channel}"
-                self._recorder.event(write.stored, "Normal", "NotificationSent", message)
-        return self._conclude(write.stored, write.answer)
+    def _finish(self, fresh: NotificationRequest, memory: Memory) -> _Conclusion | None:
+        """Record the outcomes, and decide. Changes the status of `fresh`."""
+        settle(fresh.status, memory.unwritten)
+        # Another process may have ended it meanwhile: then the attempts are recorded, and its phase stands.
+        return None if TABLE.is_terminal(Phase(fresh.status.phase)) else self._decide(fresh, memory)
 
     def _decide(self, fresh: NotificationRequest, memory: Memory) -> _Conclusion:
         """Decide the phase of a settled object, and write it into its status."""
@@ -276,7 +288,8 @@ class NotificationReconciler:
         return known.promise if known else Promise.AT_LEAST_ONCE
 
     def _notice_pruning(self, sent: NotificationRequest, stored: NotificationRequest) -> None:
-        if self._has_warned_of_pruning or sent.status.delivery is None or stored.status.delivery is not None:
+        meant = sent.status.delivery
+        if self._has_warned_of_pruning or meant is None or not meant.to_wire() or stored.status.delivery is not None:
             return
         self._has_warned_of_pruning = True
         _log.warning(

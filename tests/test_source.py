@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+
+from reconciler.api import ObjectKey
+from reconciler.apiserver import ApiServer
+from reconciler.cache import Cache
+from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, OwnWrites, RestClient
+from reconciler.clock import LoopClock, LoopWallClock
+from reconciler.event import CreateEvent, DeleteEvent, Event, GenericEvent, UpdateEvent
+from reconciler.instant import Clock
+from reconciler.journal import Cause, Changed, EventSeen, Journal, Origin, current_cause
+from reconciler.reconcile import Request
+from reconciler.source import Kind, is_low_priority
+from reconciler.testing import InProcessTransport, run_virtual
+from tests.cache.objects import WIDGETS, Widget, encoded
+from tests.cache.world import CRD, CRDS
+
+KEY = ObjectKey("default", "a")
+
+
+@dataclass
+class Listener:
+    """A sink that writes down what it was told."""
+
+    name: str = "c"
+    journal: Journal = field(default_factory=Journal)
+    clock: Clock = field(default_factory=LoopClock)
+    told: list[tuple[EventSeen, list[Request], bool]] = field(default_factory=list)
+
+    def seen(self, event: EventSeen, requests: Iterable[Request], *, is_low_priority: bool) -> None:
+        self.told.append((event, list(requests), is_low_priority))
+
+    @property
+    def events(self) -> list[EventSeen]:
+        return [event for event, _, _ in self.told]
+
+
+@dataclass
+class SlowAnswers:
+    """A transport whose answers to writes come a second late."""
+
+    inner: InProcessTransport
+    is_slow: bool = False
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        answer = await self.inner.send(request)
+        if self.is_slow and request.method != "GET":
+            await asyncio.sleep(1)
+        return answer
+
+    def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpStream]:
+        return self.inner.stream(request)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+@dataclass
+class Scene:
+    server: ApiServer
+    transport: SlowAnswers
+    client: Client
+    sink: Listener
+
+    async def create(self, size: int = 0) -> None:
+        metadata = {"name": KEY.name, "namespace": KEY.namespace}
+        body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": metadata, "spec": {"size": size}}
+        await self.client.create(body, resource=WIDGETS)
+
+    async def resize_as(self, scope: str, size: int) -> None:
+        """Write as the controller `scope` does: in a pass, and with a precondition."""
+        widget = await self.client.get(Widget, KEY)
+        widget.spec.size = size
+        token = current_cause.set(Cause(1, scope, "key"))
+        try:
+            await self.client.update(widget)
+        finally:
+            current_cause.reset(token)
+
+
+def on_a_watched_kind(story: Callable[[Scene], Awaitable[None]], *, objects: bool = False) -> list[EventSeen]:
+    async def main() -> list[EventSeen]:
+        server = ApiServer(wall=LoopWallClock())
+        transport = SlowAnswers(InProcessTransport(server))
+        rest, ledger = RestClient(transport), OwnWrites()
+        scene = Scene(server, transport, Client(rest, ledger=ledger), Listener())
+        await scene.client.create(CRD, resource=CRDS)
+        await asyncio.sleep(1)
+        if objects:
+            await scene.create()
+        cache = Cache(rest, random=Random(1))
+        source = Kind(cache, Widget, ledger=ledger)
+        source.start(scene.sink)
+        stopping = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(cache.run(stopping))
+            await source.wait_for_sync()
+            await story(scene)
+            await asyncio.sleep(2)
+            stopping.set()
+        assert source.describe().startswith("cache of widgets.example.com")
+        return scene.sink.events
+
+    return run_virtual(main())
+
+
+async def nothing(scene: Scene) -> None:
+    assert [is_low for _, _, is_low in scene.sink.told] == [True]
+    assert [requests for _, requests, _ in scene.sink.told] == [[Request("default", "a")]]
+
+
+def test_what_is_there_at_the_start_is_initial_and_waits_behind_real_changes() -> None:
+    (event,) = on_a_watched_kind(nothing, objects=True)
+    assert (event.verb, event.is_initial, event.origin) == ("create", True, Origin.FOREIGN)
+    assert (event.old_version, event.scope, event.key) == ("", "c", Request("default", "a"))
+    assert event.new_version != ""
+
+
+def test_a_life_is_seen_with_versions_generations_and_what_changed() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.create(1)
+        await scene.client.patch(WIDGETS, KEY, {"spec": {"size": 2}})
+        await scene.client.patch(WIDGETS, KEY, {"metadata": {"labels": {"x": "y"}}})
+        await scene.client.delete(WIDGETS, KEY)
+        await asyncio.sleep(1)
+        assert not any(is_low for _, _, is_low in scene.sink.told)
+
+    created, resized, labelled, deleted = on_a_watched_kind(story)
+    assert [each.verb for each in (created, resized, labelled, deleted)] == ["create", "update", "update", "delete"]
+    assert not created.is_initial
+    assert (resized.changed, labelled.changed) == (Changed.GENERATION, Changed.LABELS)
+    assert (resized.old_generation, resized.new_generation) == (1, 2)
+    assert resized.old_version == created.new_version
+    assert labelled.old_version == resized.new_version
+    assert deleted.new_version == ""
+    assert sorted({each.id for each in (created, resized, labelled, deleted)}) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("writer", "origin"),
+    [
+        pytest.param("c", Origin.OWN, id="this controller"),
+        pytest.param("other", Origin.FOREIGN, id="another controller of the process"),
+    ],
+)
+def test_an_update_is_own_only_if_this_very_controller_wrote_it(writer: str, origin: Origin) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.resize_as(writer, 5)
+
+    _, update = on_a_watched_kind(story, objects=True)
+    assert update.origin is origin
+
+
+def test_an_update_by_anyone_else_is_foreign() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.client.patch(WIDGETS, KEY, {"spec": {"size": 2}})
+
+    _, update = on_a_watched_kind(story, objects=True)
+    assert update.origin is Origin.FOREIGN
+
+
+def test_an_update_that_comes_before_the_answer_of_its_write_is_undetermined() -> None:
+    async def story(scene: Scene) -> None:
+        scene.transport.is_slow = True
+        await scene.resize_as("c", 5)
+
+    _, update = on_a_watched_kind(story, objects=True)
+    assert update.origin is Origin.UNDETERMINED
+
+
+def test_a_version_that_is_seen_again_after_a_relist_waits_behind_real_changes() -> None:
+    async def story(scene: Scene) -> None:
+        scene.server.compact()
+        scene.server.end_watches()
+        await asyncio.sleep(60)
+        await scene.client.patch(WIDGETS, KEY, {"spec": {"size": 2}})
+        await asyncio.sleep(1)
+        assert [is_low for _, _, is_low in scene.sink.told] == [True, True, False]
+
+    _, again, update = on_a_watched_kind(story, objects=True)
+    assert (again.verb, again.changed, again.origin) == ("update", Changed.NOTHING, Origin.FOREIGN)
+    assert again.old_version == again.new_version == update.old_version
+
+
+@pytest.mark.parametrize(
+    ("event", "is_low"),
+    [
+        pytest.param(CreateEvent(encoded("a", 1), is_initial=True), True, id="initial list"),
+        pytest.param(CreateEvent(encoded("a", 1)), False, id="created since"),
+        pytest.param(UpdateEvent(encoded("a", 1), encoded("a", 1)), True, id="unchanged"),
+        pytest.param(UpdateEvent(encoded("a", 1), encoded("a", 2)), False, id="changed"),
+        pytest.param(DeleteEvent(encoded("a", 1)), False, id="deleted"),
+        pytest.param(GenericEvent(KEY), False, id="generic"),
+    ],
+)
+def test_only_news_that_are_none_may_wait(event: Event, is_low: bool) -> None:
+    assert is_low_priority(event) is is_low
