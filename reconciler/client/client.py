@@ -379,7 +379,9 @@ class _Writes:
                 causes=(cause.record_id,) if cause else (),
                 at=self._clock.now(),
                 scope=cause.scope if cause else "",
-                key=cause.key if cause else target.key,
+                # Outside of passes by the kind: a key for each object written (each Event has a name of its own) would
+                # push the histories of sleeping keys out of the journal.
+                key=cause.key if cause else target.resource,
                 verb=target.verb,
                 target=target.words(header),
                 old_version=target.old_version,

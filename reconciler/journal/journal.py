@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 
+from reconciler.errors import ConfigurationError
 from reconciler.journal.records import EventSeen, Noted, Record
 
 __all__ = ["Cause", "Journal", "current_cause"]
@@ -58,6 +59,9 @@ class Journal:
         keys_max: Keys kept; never more than `records_max`, so that each has room for its last record.
         records_max: Records kept in all.
         is_retaining: False keeps nothing; subscribers still get every record.
+
+    Raises:
+        ConfigurationError: A bound is below 1.
     """
 
     def __init__(
@@ -68,6 +72,11 @@ class Journal:
         records_max: int = 200_000,
         is_retaining: bool = True,
     ) -> None:
+        if min(per_key_max, keys_max, records_max) < 1:
+            raise ConfigurationError(
+                f"journal: bounds must be at least 1, are {per_key_max}, {keys_max} and {records_max}; "
+                "to keep nothing, set is_retaining=False"
+            )
         self._per_key_max = per_key_max
         self._keys_max = min(keys_max, records_max)
         self._records_max = records_max
@@ -89,10 +98,15 @@ class Journal:
         """
         Call `subscriber` with every record from now on, in order; return what ends that.
 
-        It must not raise: it would raise in whoever wrote the record.
+        It must not raise: it would raise in whoever wrote the record. Ending it twice is harmless.
         """
         self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber)
+
+        def end() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+
+        return end
 
     def append(self, record: Record) -> int:
         """Take a record, and return its id."""

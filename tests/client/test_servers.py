@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from reconciler.api import ApiModel, KubeObject, ObjectKey, ObjectMeta, ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ApiModel, KubeObject, ObjectKey, ObjectMeta, ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.client import AiohttpTransport, Client, JsonObject, OwnWrites, RestClient, Transport, load_config
 from reconciler.clock import SystemWallClock
@@ -30,9 +30,6 @@ from reconciler.testing import InProcessTransport
 
 pytestmark = pytest.mark.asyncio
 
-CRDS = ResourceType(
-    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", is_namespaced=False
-)
 NAMESPACES = ResourceType("", "v1", "Namespace", "namespaces", is_namespaced=False)
 CRD: JsonObject = {
     "metadata": {"name": "widgets.client.example.com"},
@@ -143,10 +140,12 @@ async def setting(server: RealServer | None) -> AsyncGenerator[Setting, None]:
 
 async def _install(client: Client, crd: JsonObject = CRD, kind: ResourceType = Widget.resource) -> None:
     try:
-        await client.create(crd, resource=CRDS)
+        await client.create(crd, resource=CUSTOM_RESOURCE_DEFINITION)
     except AlreadyExistsError:
         return
-    async with client.watch(CRDS, field_selector=f"metadata.name={crd['metadata']['name']}", idle_seconds=20) as events:
+    async with client.watch(
+        CUSTOM_RESOURCE_DEFINITION, field_selector=f"metadata.name={crd['metadata']['name']}", idle_seconds=20
+    ) as events:
         async for event in events:
             conditions = event.object.get("status", {}).get("conditions") or []
             if any(found["type"] == "Established" and found["status"] == "True" for found in conditions):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION
 from reconciler.apiserver import ApiServer
 from reconciler.client import Client, RestClient
 from reconciler.clock import LoopWallClock
 from reconciler.controllers.notification import custom_resource_definition
 from reconciler.testing import InProcessTransport, run_virtual
-from tests.controllers.notification.seed import CRD, Story, tell
+from tests.controllers.notification.seed import Story, tell
 
 PAGE = (Path(__file__).parents[2] / "docs" / "journal.md").read_text()
 CODE, EXPLANATION = re.findall(r"^```(?:python)?\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -33,7 +34,7 @@ def test_the_explanation_of_the_page_is_a_real_one(tmp_path: Path, capsys: pytes
     async def main() -> None:
         wall = LoopWallClock()
         transport = InProcessTransport(ApiServer(wall=wall))
-        await Client(RestClient(transport)).create(custom_resource_definition(), resource=CRD)
+        await Client(RestClient(transport)).create(custom_resource_definition(), resource=CUSTOM_RESOURCE_DEFINITION)
         await tell(transport, tmp_path, namespace="default", initial_seconds=5, wall=wall, story=story)
 
     run_virtual(main())

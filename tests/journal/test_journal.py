@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import AbstractAsyncContextManager
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from reconciler.api import ResourceType
 from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, RestClient
 from reconciler.clock import LoopClock
 from reconciler.control_loop import Controller
-from reconciler.errors import InvalidError
+from reconciler.errors import ConfigurationError, InvalidError
 from reconciler.journal import (
     Asked,
     Cause,
@@ -230,3 +231,19 @@ def test_the_bounds_hold_whatever_is_written(
         assert len(rings) <= keys
         assert all(len(ring) <= per_key for ring in rings)
         assert sum(map(len, rings)) <= records
+
+
+@pytest.mark.parametrize("bound", ["per_key_max", "keys_max", "records_max"])
+def test_a_journal_that_could_keep_nothing_is_refused(bound: str) -> None:
+    with pytest.raises(ConfigurationError, match="is_retaining=False"):
+        Journal(**{bound: 0})
+
+
+def test_a_subscription_may_be_ended_twice() -> None:
+    journal = Journal()
+    told: list[Record] = []
+    end = journal.subscribe(told.append)
+    end()
+    end()
+    asked(journal, "a")
+    assert told == []
