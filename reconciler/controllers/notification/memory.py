@@ -1,7 +1,8 @@
 """
 What the controller remembers of an object between passes, and may lose: a restart decides from `status` alone.
 
-Two things: outcomes that no status write has stored yet, and how long ago attempts ended by a clock that cannot jump.
+Three things: outcomes that no status write has stored yet, announcements that were surely not followed by a send, and
+how long ago attempts ended by a clock that cannot jump.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ class Memory:
 
     Attributes:
         unwritten: Outcomes whose status write has not succeeded yet; the next pass writes them.
+        unsent: Announcements (channel, attempt number) whose write has not been answered: it may have happened, and
+            nothing was sent for it.
         ends: The monotonic moment at which an attempt (channel, number) ended.
     """
 
@@ -30,6 +33,7 @@ class Memory:
     clock: Clock
     wall: WallClock
     unwritten: list[Outcome] = field(default_factory=list[Outcome])
+    unsent: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     ends: dict[tuple[str, int], Instant] = field(default_factory=dict[tuple[str, int], Instant])
 
     def learn(self, outcome: Outcome) -> None:

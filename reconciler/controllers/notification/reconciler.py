@@ -159,6 +159,8 @@ class NotificationReconciler:
 
     async def _work(self, seen: NotificationRequest, memory: Memory) -> Result | None:
         stored, begun = await self._write(seen, memory, lambda fresh: self._begin(fresh, memory))
+        # Only now, and only what this write announced, is sent.
+        memory.unsent.clear()
         if begun.has_begun_sending:
             self._recorder.event(stored, "Normal", "PhaseTransition", "Transitioned to Sending phase")
         if not begun.sends:
@@ -187,16 +189,29 @@ class NotificationReconciler:
         if phase is Phase.UNSET:
             enter_pending(status, now=now, generation=generation)
             return _Begun(result=Result(requeue=True))
-        settle(status, memory.unwritten)
-        if TABLE.is_terminal(phase) or fresh.metadata.deletion_timestamp is not None:
+        settle(status, memory.unwritten, unsent=memory.unsent)
+        if TABLE.is_terminal(phase):
+            return self._found_terminal(fresh, memory)
+        if fresh.metadata.deletion_timestamp is not None:
             return _Begun(result=Result())
         if phase is Phase.PENDING:
             self._begin_sending(fresh)
         plan = self._plan(fresh, memory)
-        announce(status, self._to_announce(plan.due), now=now)
+        announced = list(self._to_announce(plan.due))
+        announce(status, announced, now=now)
+        # If the answer to this write is lost, the next pass finds the announcement, and knows that nothing was sent.
+        memory.unsent.update(announced)
         if not plan.due:
             return _Begun(conclusion=self._decide(fresh, memory), has_begun_sending=phase is Phase.PENDING)
         return _Begun(sends=plan.due, has_begun_sending=phase is Phase.PENDING)
+
+    def _found_terminal(self, fresh: NotificationRequest, memory: Memory) -> _Begun:
+        """Tell the end if our own write made it and its answer was lost; else there is nothing to tell."""
+        if not memory.unwritten:
+            return _Begun(result=Result())
+        status = fresh.status
+        ended = Decision(Phase(status.phase), status.reason, status.message)
+        return _Begun(conclusion=_Conclusion(ended, self._plan(fresh, memory)))
 
     def _begin_sending(self, fresh: NotificationRequest) -> None:
         now, generation = self._wall.now(), fresh.metadata.generation

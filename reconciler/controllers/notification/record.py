@@ -7,7 +7,7 @@ moves it to `inDoubt`: it was announced, and nobody knows whether the receiver s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -88,9 +88,13 @@ def has_intents(status: NotificationRequestStatus) -> bool:
     return bool(status.delivery and status.delivery.intents)
 
 
-def settle(status: NotificationRequestStatus, outcomes: Iterable[Outcome]) -> None:
+def settle(
+    status: NotificationRequestStatus, outcomes: Iterable[Outcome], *, unsent: Collection[tuple[str, int]] = ()
+) -> None:
     """
-    Record `outcomes`, and put every other intent in doubt.
+    Record `outcomes`, drop the intents of `unsent`, and put every other intent in doubt.
+
+    `unsent` names (channel, attempt) that were announced, as far as anybody knows, and certainly not sent.
 
     An outcome that the status already holds (same channel and number) changes nothing, so settling twice is harmless:
     a write whose response was lost is simply made again.
@@ -102,7 +106,7 @@ def settle(status: NotificationRequestStatus, outcomes: Iterable[Outcome]) -> No
             recorded.add((outcome.channel, outcome.attempt))
     if status.delivery is not None:
         delivery = status.delivery
-        doubted = {(doubt.channel, doubt.attempt) for doubt in delivery.in_doubt} | recorded
+        doubted = {(doubt.channel, doubt.attempt) for doubt in delivery.in_doubt} | recorded | set(unsent)
         delivery.in_doubt = [doubt for doubt in delivery.in_doubt if (doubt.channel, doubt.attempt) not in recorded]
         delivery.in_doubt += [item for item in delivery.intents if (item.channel, item.attempt) not in doubted]
         delivery.intents = []

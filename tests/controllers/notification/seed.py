@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from reconciler.api import ObjectKey, ResourceType
+from reconciler.api import ObjectKey
 from reconciler.client import Client, Transport
 from reconciler.control_loop import Controller
 from reconciler.controllers.notification import (
@@ -30,8 +30,6 @@ from reconciler.instant import WallClock
 from reconciler.journal import EventSeen, Origin
 from reconciler.manager import Manager
 from reconciler.reconcile import Request
-
-CRD = ResourceType("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 
 ROUTING = """\
 route:

@@ -32,7 +32,7 @@ from typing import Any
 
 import anyio
 
-from reconciler.api import ObjectKey, find_condition
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey, find_condition
 from reconciler.apiserver import ApiServer
 from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, RestClient
 from reconciler.clock import LoopWallClock
@@ -55,7 +55,7 @@ from reconciler.errors import (
 )
 from reconciler.manager import Manager
 from reconciler.testing import InProcessTransport
-from tests.controllers.notification.world import CRD, Router
+from tests.controllers.notification.world import Router
 
 CALM_AT = 120.0
 END_AT = 900.0
@@ -224,7 +224,7 @@ async def simulate(seed: int, *, definition: Mapping[str, Any] | None = None) ->
     rng = Random(seed)
     inner = InProcessTransport(ApiServer(wall=LoopWallClock(), seed=seed))
     client = Client(RestClient(inner))
-    await client.create(dict(definition or custom_resource_definition()), resource=CRD)
+    await client.create(dict(definition or custom_resource_definition()), resource=CUSTOM_RESOURCE_DEFINITION)
     names = [f"channel-{number}" for number in range(rng.randint(1, 3))]
     receivers = {
         name: Receiver(name, rng.choice(list(Promise)), rng.choice([0.2, 0.6, 1.0]), Random(rng.random()), client)

@@ -15,7 +15,7 @@ from reconciler.controllers.notification import NotificationRequest, Policy, Pro
 from reconciler.controllers.notification.types import DeliveryAttempt
 from reconciler.errors import InvariantError
 from reconciler.testing import run_virtual
-from tests.controllers.notification.world import KEY, Recorder, World, broken, is_lost, never_arrives, passes, world
+from tests.controllers.notification.world import KEY, Recorder, World, broken, never_arrives, passes, world
 
 POLICY = Policy(max_attempts=3, initial_seconds=10, multiplier=2, max_seconds=60)
 
@@ -160,23 +160,6 @@ def test_a_send_is_announced_unless_the_receiver_drops_repeats(promise: Promise,
         assert (ended.phase, ended.delivery.intents) == ("Sent", [])
 
     play({"a": channel}, story)
-
-
-def test_an_at_most_once_channel_is_given_up_if_the_answer_to_its_announcement_was_lost() -> None:
-    channel = Recorder(promise=Promise.AT_MOST_ONCE)
-
-    async def story(made: World) -> None:
-        made.transport.faults = [passes, is_lost]
-        await made.create()
-        await asyncio.sleep(100)
-        status = (await made.read()).status
-        assert status.phase == "Failed"
-        assert status.message == "All delivery attempts failed or exhausted retries; 1 attempt(s) in doubt"
-        assert status.delivery is not None
-        assert [each.given_up for each in status.delivery.channels] == ["inDoubt"]
-
-    play({"a": channel}, story)
-    assert channel.calls == []
 
 
 def test_a_broken_invariant_in_a_channel_stops_the_controller() -> None:

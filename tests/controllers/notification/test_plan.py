@@ -20,6 +20,7 @@ from reconciler.controllers.notification.types import (
 )
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+ERROR_CLASSES: dict[str, ErrorClass | None] = {"success": None, "transient": "transient", "permanent": "permanent"}
 POLICY = Policy(max_attempts=3, initial_seconds=10, multiplier=2, max_seconds=60)
 
 
@@ -209,8 +210,8 @@ def test_the_invariants_hold_whatever_is_recorded(outcomes: list[str], ages: lis
             announce(status, [("a", number)], now=at)
             settle(status, ())
         else:
-            error = None if kind == "success" else kind
-            settle(status, [Outcome("a", number, at, 0, "x" if error else "", error)])  # type: ignore[arg-type]
+            error = ERROR_CLASSES[kind]
+            settle(status, [Outcome("a", number, at, 0, "x" if error else "", error)])
     (channel,) = plan_of(status, "a", policy=policy).channels
     if "success" in outcomes:  # N1
         assert channel.standing is Standing.DELIVERED

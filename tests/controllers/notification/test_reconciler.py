@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from reconciler.api import find_condition
+from reconciler.client import HttpRequest, HttpResponse
 from reconciler.clock import LoopWallClock
 from reconciler.controllers.notification import NotificationRequest, Policy, Promise, custom_resource_definition
 from reconciler.errors import PermanentDeliveryError, TransientDeliveryError
@@ -17,6 +18,7 @@ from reconciler.testing import run_virtual
 from tests.controllers.notification.world import (
     EVENTS,
     KEY,
+    Fault,
     Recorder,
     World,
     broken,
@@ -84,13 +86,11 @@ def test_each_channel_keeps_its_own_schedule_and_the_last_attempt_decides() -> N
 
 @pytest.mark.parametrize("fault", [fails, is_lost, never_arrives], ids=lambda fault: fault.__name__)
 @pytest.mark.parametrize("times", [1, 4])
-def test_an_outcome_that_could_not_be_written_is_kept_and_nothing_is_sent_twice(
-    fault: Callable[..., Awaitable[object]], times: int
-) -> None:
+def test_an_outcome_that_could_not_be_written_is_kept_and_nothing_is_sent_twice(fault: Fault, times: int) -> None:
     channel = Recorder()
 
     async def story(made: World) -> None:
-        made.transport.faults = [passes, passes, *[fault] * times]  # type: ignore[list-item]  # all three fit
+        made.transport.faults = [passes, passes, *[fault] * times]
         await made.create()
         await asyncio.sleep(100)
         obj = await made.read()
@@ -103,11 +103,11 @@ def test_an_outcome_that_could_not_be_written_is_kept_and_nothing_is_sent_twice(
 
 
 @pytest.mark.parametrize("fault", [fails, never_arrives], ids=lambda fault: fault.__name__)
-def test_nothing_is_sent_before_its_intent_is_written(fault: Callable[..., Awaitable[object]]) -> None:
+def test_nothing_is_sent_before_its_intent_is_written(fault: Fault) -> None:
     channel = Recorder()
 
     async def story(made: World) -> None:
-        made.transport.faults = [passes, *[fault] * 8]  # type: ignore[list-item]  # both fit
+        made.transport.faults = [passes, *[fault] * 8]
         await made.create()
         await asyncio.sleep(0.3)
         assert channel.calls == []
@@ -118,31 +118,37 @@ def test_nothing_is_sent_before_its_intent_is_written(fault: Callable[..., Await
     assert channel.attempts == [1]
 
 
-def test_an_intent_whose_answer_was_lost_is_an_attempt_in_doubt() -> None:
-    channel = Recorder()
+@pytest.mark.parametrize("promise", [Promise.AT_LEAST_ONCE, Promise.AT_MOST_ONCE])
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_announcement_whose_answer_was_lost_leaves_no_doubt_and_costs_no_attempt(
+    promise: Promise, times: int
+) -> None:
+    channel = Recorder(promise=promise)
 
     async def story(made: World) -> None:
-        made.transport.faults = [passes, is_lost]
+        # Each of these announcements is stored, and the process knows that it sent nothing for it.
+        made.transport.faults = [passes, *[is_lost] * times]
         await made.create()
         await asyncio.sleep(100)
         obj = await made.read()
         assert obj.status.delivery is not None
-        assert [doubt.attempt for doubt in obj.status.delivery.in_doubt] == [1]
-        assert obj.status.message == "Successfully delivered to 1 channel(s); 1 attempt(s) in doubt"
+        assert (obj.status.delivery.in_doubt, obj.status.delivery.intents) == ([], [])
+        assert obj.status.message == "Successfully delivered to 1 channel(s)"
 
     play({"a": channel}, story)
-    assert channel.attempts == [2]
+    assert channel.attempts == [1]
 
 
 def test_a_conflicting_writer_makes_the_pass_plan_again() -> None:
     channel = Recorder()
 
     async def story(made: World) -> None:
-        async def label_first(request: object, send: Callable[[], Awaitable[object]]) -> object:
+        async def label_first(request: HttpRequest, send: Callable[[], Awaitable[HttpResponse]]) -> HttpResponse:
+            del request
             await made.client.patch(NotificationRequest, KEY, {"metadata": {"labels": {"seen": "yes"}}})
             return await send()
 
-        made.transport.faults = [label_first, label_first, label_first]  # type: ignore[list-item]
+        made.transport.faults = [label_first, label_first, label_first]
         await made.create()
         await asyncio.sleep(50)
         obj = await made.read()

@@ -17,7 +17,7 @@ from reconciler.controllers.notification.record import (
     record_decision,
     settle,
 )
-from reconciler.controllers.notification.types import NotificationRequestStatus
+from reconciler.controllers.notification.types import ErrorClass, NotificationRequestStatus
 from reconciler.errors import PhaseError
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -138,10 +138,10 @@ def test_retrying_tells_people_when_the_next_attempt_is_due() -> None:
     ],
 )
 def test_a_terminal_phase_has_a_time_and_the_ready_condition(
-    error_class: str | None, phase: str, truth: str, message: str
+    error_class: ErrorClass | None, phase: str, truth: str, message: str
 ) -> None:
     status = sending("a")
-    settle(status, [Outcome("a", 1, NOW, 0, "x" if error_class else "", error_class)])  # type: ignore[arg-type]
+    settle(status, [Outcome("a", 1, NOW, 0, "x" if error_class else "", error_class)])
     conclude(status, "a")
     ready = find_condition(status.conditions, "Ready")
     assert ready is not None

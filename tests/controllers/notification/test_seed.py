@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION
 from reconciler.apiserver import ApiServer
 from reconciler.client import AiohttpTransport, Client, RestClient, load_config
 from reconciler.clock import LoopWallClock
@@ -16,7 +17,7 @@ from reconciler.controllers.notification import NotificationRequest, custom_reso
 from reconciler.envtest import RealServer
 from reconciler.errors import AlreadyExistsError, ApiError
 from reconciler.testing import InProcessTransport, run_virtual
-from tests.controllers.notification.seed import CRD, STORIES, Story, tell
+from tests.controllers.notification.seed import STORIES, Story, tell
 
 STORY = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 
@@ -28,7 +29,7 @@ def test_the_seed_in_virtual_time_on_the_embedded_server(
     async def main() -> float:
         wall = LoopWallClock()
         transport = InProcessTransport(ApiServer(wall=wall))
-        await Client(RestClient(transport)).create(custom_resource_definition(), resource=CRD)
+        await Client(RestClient(transport)).create(custom_resource_definition(), resource=CUSTOM_RESOURCE_DEFINITION)
         await tell(transport, tmp_path, namespace="default", initial_seconds=5, wall=wall, story=story)
         return asyncio.get_running_loop().time()
 
@@ -50,7 +51,7 @@ async def install_crd(transport: AiohttpTransport) -> None:
     async with transport:
         client = Client(RestClient(transport))
         try:
-            await client.create(custom_resource_definition(), resource=CRD)
+            await client.create(custom_resource_definition(), resource=CUSTOM_RESOURCE_DEFINITION)
         except AlreadyExistsError:
             return
         for tries in itertools.count():

@@ -110,6 +110,20 @@ def test_a_success_is_told_once_also_if_a_later_pass_had_to_record_it(fault: Fau
     play({"a": Recorder()}, story)
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_failure_is_told_also_if_the_answer_to_its_record_was_lost(times: int) -> None:
+    async def story(made: World) -> None:
+        made.transport.faults = [passes, passes, *[is_lost] * times]
+        await made.create(attempts=1)
+        await asyncio.sleep(100)
+        assert await told(made) == [
+            ("Normal", "PhaseTransition", "Transitioned to Sending phase"),
+            ("Warning", "NotificationFailed", "All delivery attempts failed or exhausted retries"),
+        ]
+
+    play({"a": Recorder(broken(9))}, story)
+
+
 def test_the_routing_condition_names_receivers_attributes_and_channels() -> None:
     async def story(made: World) -> None:
         await made.create()

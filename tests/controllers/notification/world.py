@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from reconciler.api import ObjectKey, ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey, ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, RestClient
 from reconciler.clock import LoopWallClock
@@ -28,7 +28,6 @@ from reconciler.instant import WallClock
 from reconciler.manager import Manager
 from reconciler.testing import InProcessTransport
 
-CRD = ResourceType("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 EVENTS = ResourceType("", "v1", "Event", "events")
 KEY = ObjectKey("default", "n")
 
@@ -144,7 +143,7 @@ async def world(
     wall = wall or LoopWallClock()
     inner = InProcessTransport(ApiServer(wall=LoopWallClock()))
     client = Client(RestClient(inner))
-    await client.create(dict(definition or custom_resource_definition()), resource=CRD)
+    await client.create(dict(definition or custom_resource_definition()), resource=CUSTOM_RESOURCE_DEFINITION)
     made = World(channels, wall, FaultyTransport(inner), client)
     async with anyio.create_task_group() as group:
         group.start_soon(made.run_manager)
