@@ -35,9 +35,13 @@ SERVER_VERSION = pytest.StashKey[str]()
 def real_binaries(pytestconfig: pytest.Config) -> Binaries:
     """etcd and kube-apiserver; built now, with its progress shown, where that has not been done yet."""
     terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
 
     def show(line: str) -> None:
-        if terminal is not None:  # it writes past the capturing of output
+        if terminal is None or capture is None:
+            return
+        # Captured, the lines would be kept for a failure's report: a build of minutes would look like a hang.
+        with capture.global_and_fixture_disabled():
             terminal.ensure_newline()
             terminal.write_line(f"reconciler.envtest: {line}")
             terminal.flush()

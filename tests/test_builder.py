@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from reconciler.api import ObjectKey
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey
 from reconciler.apiserver import ApiServer
 from reconciler.builder import Builder, controller_managed_by
 from reconciler.client import Client, RestClient
@@ -19,7 +19,7 @@ from reconciler.reconcile import Reconciler, Request, Result
 from reconciler.testing import InProcessTransport, run_virtual
 from reconciler.workqueue import ItemExponentialRateLimiter
 from tests.cache.objects import WIDGETS, Widget
-from tests.cache.world import CRD, CRDS
+from tests.cache.world import CRD
 
 Story = Callable[[Manager, Client], Awaitable[None]]
 
@@ -31,7 +31,7 @@ def managed(wire: Callable[[Manager], object], story: Story, *, has_crd: bool = 
         transport = InProcessTransport(ApiServer(wall=LoopWallClock()))
         client = Client(RestClient(transport))
         if has_crd:
-            await client.create(CRD, resource=CRDS)
+            await client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
             await asyncio.sleep(1)
         manager = Manager(transport, wall=LoopWallClock(), seed=1)
         wire(manager)

@@ -9,7 +9,7 @@ from types import ModuleType
 import anyio
 import yaml
 
-from reconciler.api import ObjectKey, ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey
 from reconciler.apiserver import ApiServer
 from reconciler.clock import LoopWallClock
 from reconciler.manager import Manager
@@ -18,7 +18,6 @@ from reconciler.testing import InProcessTransport, run_virtual
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "hello_controller.py"
 DEFINITION = ROOT / "examples" / "greeting-crd.yaml"
-CRD = ResourceType("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 
 
 def test_the_readme_shows_the_example_as_it_is() -> None:
@@ -32,7 +31,7 @@ def test_the_readme_example_greets() -> None:
     async def main() -> str:
         manager = Manager(InProcessTransport(ApiServer(wall=LoopWallClock())), namespace="default", seed=1)
         example.add_to(manager)
-        await manager.client.create(yaml.safe_load(DEFINITION.read_text()), resource=CRD)
+        await manager.client.create(yaml.safe_load(DEFINITION.read_text()), resource=CUSTOM_RESOURCE_DEFINITION)
         stopping = asyncio.Event()
         async with anyio.create_task_group() as group:
             group.start_soon(manager.run, stopping)

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from reconciler.api import ObjectKey
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey
 from reconciler.apiserver import ApiServer
 from reconciler.cache import Cache
 from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, OwnWrites, RestClient
@@ -20,7 +20,7 @@ from reconciler.reconcile import Request
 from reconciler.source import Kind, is_low_priority
 from reconciler.testing import InProcessTransport, run_virtual
 from tests.cache.objects import WIDGETS, Widget, encoded
-from tests.cache.world import CRD, CRDS
+from tests.cache.world import CRD
 
 KEY = ObjectKey("default", "a")
 
@@ -91,7 +91,7 @@ def on_a_watched_kind(story: Callable[[Scene], Awaitable[None]], *, objects: boo
         transport = SlowAnswers(InProcessTransport(server))
         rest, ledger = RestClient(transport), OwnWrites()
         scene = Scene(server, transport, Client(rest, ledger=ledger), Listener())
-        await scene.client.create(CRD, resource=CRDS)
+        await scene.client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
         await asyncio.sleep(1)
         if objects:
             await scene.create()

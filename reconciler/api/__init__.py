@@ -7,10 +7,11 @@ Untyped objects are plain dictionaries, as JSON gives them.
 
 from reconciler.api.condition import Condition, find_condition, set_condition
 from reconciler.api.encoded import EncodedObject, EncodedOwner, PartialMetadata
-from reconciler.api.identity import ObjectKey, ResourceType
+from reconciler.api.identity import CUSTOM_RESOURCE_DEFINITION, ObjectKey, ResourceType
 from reconciler.api.meta import ApiModel, KubeObject, ObjectMeta, OwnerReference
 
 __all__ = [
+    "CUSTOM_RESOURCE_DEFINITION",
     "ApiModel",
     "Condition",
     "EncodedObject",

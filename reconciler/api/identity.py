@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-__all__ = ["ObjectKey", "ResourceType"]
+__all__ = ["CUSTOM_RESOURCE_DEFINITION", "ObjectKey", "ResourceType"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,3 +64,9 @@ class ResourceType:
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+CUSTOM_RESOURCE_DEFINITION = ResourceType(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", is_namespaced=False
+)
+"""The kind that brings other kinds; a dictionary of one is created with `resource=CUSTOM_RESOURCE_DEFINITION`."""

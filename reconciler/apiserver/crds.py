@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from reconciler.api import ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ResourceType
 from reconciler.apiserver.exchange import JsonObject
 from reconciler.apiserver.printer import CRD_COLUMNS, Column, crd_columns
 from reconciler.apiserver.resource import Resource, Rules
@@ -159,9 +159,7 @@ def _schema_errors(version: JsonObject, field: str) -> list[FieldError]:
 
 
 CRDS = Resource(
-    type=ResourceType(
-        "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", is_namespaced=False
-    ),
+    type=CUSTOM_RESOURCE_DEFINITION,
     singular="customresourcedefinition",
     list_kind="CustomResourceDefinitionList",
     schema=_SCHEMA,

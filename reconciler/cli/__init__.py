@@ -1,8 +1,8 @@
 """
 The command `reconciler`: one file for a sub-command, loaded only when it is asked for.
 
-Sub-commands print and return an exit code: 0 for success, 2 for a request that makes no sense. What they do lives in
-the rooms below; there is no logic of its own here.
+Sub-commands print and return an exit code: 0 for success, 1 for a failure, 2 for a request or a file that makes no
+sense, 130 after Ctrl-C. What they do lives in the rooms below; there is no logic of its own here.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from reconciler.api import ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION
 from reconciler.apiserver import ApiServer
 from reconciler.apiserver.http import Address, serve
 from reconciler.cli.demo_check import EXPECTED, Expected, problems
@@ -48,9 +48,6 @@ from reconciler.reconcile import Request
 
 __all__ = ["configure", "run"]
 
-_CRD = ResourceType(
-    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", is_namespaced=False
-)
 _NAMESPACE = "default"
 _PLACEHOLDER = "/tmp/notifications"  # the directory that the example routing file names
 _REPAIR_AFTER_SECONDS = 2.5
@@ -158,7 +155,7 @@ async def _set_up(address: Address, examples_dir: Path, directory: Path, show: S
     client = ClientConfig.for_host(address.url, token=address.token, ca_file=ca_file, namespace=_NAMESPACE)
     manager = Manager(AiohttpTransport(client), namespace=_NAMESPACE, grace=timedelta(seconds=5))
     controller = setup(manager, router=routing, channels=build_channels(config, routing, console=print_delivery))
-    await manager.client.create(custom_resource_definition(), resource=_CRD)
+    await manager.client.create(custom_resource_definition(), resource=CUSTOM_RESOURCE_DEFINITION)
     return _Stage(manager, controller, show, directory)
 
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import yaml
 
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION
 from reconciler.apiserver import ApiServer, ServerRequest
 from reconciler.apiserver.http import Address, serve
 from reconciler.apiserver.kubeconfig import write_kubeconfig
@@ -22,7 +23,6 @@ from reconciler.clock import SystemWallClock
 
 __all__ = ["configure", "run"]
 
-_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _NOTIFICATION_CRD = Path(__file__).parent.parent / "controllers" / "notification" / "crd.yaml"
 
 _DESCRIPTION = """\
@@ -121,9 +121,8 @@ def _fresh_seed() -> int:
 
 async def _install(server: ApiServer, file: Path, definition: dict[str, Any]) -> str:
     body = json.dumps(definition).encode()
-    response = await server.handle(
-        ServerRequest("POST", _DEFINITIONS, headers={"Content-Type": "application/json"}, body=body)
-    )
+    path, headers = CUSTOM_RESOURCE_DEFINITION.path(), {"Content-Type": "application/json"}
+    response = await server.handle(ServerRequest("POST", path, headers=headers, body=body))
     assert isinstance(response.body, bytes)
     answer: dict[str, Any] = json.loads(response.body)
     if response.status != 201:

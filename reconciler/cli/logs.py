@@ -1,4 +1,4 @@
-"""How a command of ours logs: one line a record, as JSON or for people."""
+"""How a command of ours logs: as JSON, one line a record, or for people, as the message reads."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line; newlines in it are escaped."""
         line: dict[str, Any] = {
+            **{name: value for name, value in vars(record).items() if name not in _PLAIN},
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **{name: value for name, value in vars(record).items() if name not in _PLAIN},
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.api import ObjectKey, ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey, ResourceType
 from reconciler.errors import CacheNotSyncedError, TerminalError
 from reconciler.event import Event
 
 from .objects import WIDGETS, Widget
-from .world import CRD, CRDS, World, in_world, words
+from .world import CRD, World, in_world, words
 
 
 def test_the_cache_has_what_was_there_and_follows_what_happens() -> None:
@@ -129,7 +129,7 @@ def test_waiting_for_all_kinds_names_the_ones_that_are_missing() -> None:
             assert "widgets.example.com" in str(caught.value)
             assert "cache of namespaces" not in str(caught.value)
             assert not world.cache.is_synced
-            await world.client.create(CRD, resource=CRDS)
+            await world.client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
             await world.cache.wait_for_sync()
             assert world.cache.is_synced
 

@@ -8,7 +8,7 @@ from random import Random
 import msgspec
 import pytest
 
-from reconciler.api import ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.client import Client, HttpResponse, RestClient
 from reconciler.clock import LoopWallClock
@@ -16,7 +16,7 @@ from reconciler.event import CreateEvent, DeleteEvent, Event, UpdateEvent
 from reconciler.testing import InProcessTransport
 
 from .objects import Widget, status
-from .world import CRD, CRDS, World, in_world, refusal, words
+from .world import CRD, World, in_world, refusal, words
 
 
 def test_a_watch_that_the_server_ends_goes_on_without_a_list_and_without_a_pause() -> None:
@@ -115,7 +115,7 @@ def test_a_server_that_came_back_without_its_memory_is_followed_anew() -> None:
             assert len(await world.sizes()) == 50
             reborn = ApiServer(wall=LoopWallClock())
             world.client = Client(RestClient(InProcessTransport(reborn)))
-            await world.client.create(CRD, resource=CRDS)
+            await world.client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
             await world.write("new", 1)
             world.transport.move_to(InProcessTransport(reborn))
             await asyncio.sleep(300)

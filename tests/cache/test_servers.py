@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from reconciler.api import ApiModel, KubeObject, ObjectKey, ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ApiModel, KubeObject, ObjectKey, ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.cache import Cache, CachedReader
 from reconciler.client import AiohttpTransport, Client, RestClient, Transport, load_config
@@ -18,37 +18,11 @@ from reconciler.envtest import RealServer
 from reconciler.errors import CacheNotSyncedError, NotFoundError
 from reconciler.event import Event
 from reconciler.testing import InProcessTransport, run_virtual
+from tests.definitions import definition
 
-CRDS = ResourceType("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 # A group of its own: the real server is shared with other tests.
 GADGETS = ResourceType("cache.reconciler.test", "v1", "Gadget", "gadgets")
-CRD: dict[str, Any] = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "gadgets.cache.reconciler.test"},
-    "spec": {
-        "group": GADGETS.group,
-        "scope": "Namespaced",
-        "names": {"plural": "gadgets", "singular": "gadget", "kind": "Gadget", "listKind": "GadgetList"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {
-                            "spec": {"type": "object", "properties": {"size": {"type": "integer"}}},
-                            "status": {"type": "object", "properties": {"seen": {"type": "integer"}}},
-                        },
-                    }
-                },
-            }
-        ],
-    },
-}
+CRD = definition(GADGETS, spec={"size": {"type": "integer"}}, status={"seen": {"type": "integer"}})
 
 
 class Sized(ApiModel):
@@ -111,7 +85,7 @@ class Story:
         informer.add_handler(self.on_event)
         with pytest.raises(CacheNotSyncedError, match="is not served by the API server yet"):
             await informer.wait_for_sync(timedelta(seconds=3))
-        await self.client.create(CRD, resource=CRDS)
+        await self.client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
         await informer.wait_for_sync(timedelta(seconds=60))
         assert self.told == []
 
@@ -166,7 +140,7 @@ async def test_a_cache_follows_an_object_on_a_real_server(real_server: RealServe
     try:
         await story.tell()
     finally:
-        await story.client.delete(CRDS, ObjectKey("", CRD["metadata"]["name"]))
+        await story.client.delete(CUSTOM_RESOURCE_DEFINITION, ObjectKey("", CRD["metadata"]["name"]))
         await transport.aclose()
 
     assert [words(event) for event in story.told] == EXPECTED

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION
 from reconciler.errors import CacheNotSyncedError
 
 from .objects import Widget
-from .world import CRD, CRDS, NAME, World, in_world, refusal
+from .world import CRD, NAME, World, in_world, refusal
 
 
 def test_without_the_crd_it_waits_says_so_once_and_goes_on_when_the_kind_is_there(
@@ -23,7 +24,7 @@ def test_without_the_crd_it_waits_says_so_once_and_goes_on_when_the_kind_is_ther
         async with world.running():
             await asyncio.sleep(300)
             assert world.cache.problem() == (f"cache of {NAME}: not synced; {waiting}")
-            await world.client.create(CRD, resource=CRDS)
+            await world.client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
             await world.write("a", 1)
             await informer.wait_for_sync()
             assert await world.sizes() == {"a": 1}

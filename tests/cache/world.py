@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.api import ObjectKey, ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey
 from reconciler.apiserver import ApiServer
 from reconciler.cache import Cache, CachedReader
 from reconciler.client import Client, HttpResponse, RestClient
@@ -22,7 +22,6 @@ from reconciler.testing import InProcessTransport, run_virtual
 from .faults import FaultyTransport
 from .objects import WIDGETS, Widget, status
 
-CRDS = ResourceType("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 CRD: dict[str, Any] = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
@@ -92,7 +91,7 @@ def in_world(story: Callable[[World], Awaitable[None]], *, has_crd: bool = True,
         server = ApiServer(wall=LoopWallClock())
         client = Client(RestClient(InProcessTransport(server)))
         if has_crd:
-            await client.create(CRD, resource=CRDS)
+            await client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
             await asyncio.sleep(1)
         transport = FaultyTransport(InProcessTransport(server))
         cache = Cache(RestClient(transport), random=Random(1), **options)

@@ -6,6 +6,8 @@ import asyncio
 import json
 import re
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,13 +17,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from reconciler.api import ObjectKey, ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey
 from reconciler.cli import main, run
 from reconciler.client import AiohttpTransport, Client, ClientConfig, RestClient, load_config
 from reconciler.controllers.notification import NotificationRequest, custom_resource_definition
 from reconciler.envtest import Binaries, RealServer, running
 
-CRD = ResourceType("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 GOOD_ROUTING = "route: {receiver: console}\nreceivers:\n- name: console\n  consoleConfigs: [{enabled: true}]\n"
 
 
@@ -94,6 +95,44 @@ def test_the_namespace_is_the_first_that_is_given(
     assert run.namespace_of(asked, client) == namespace
 
 
+UNREACHABLE = """\
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: {token: t}}]
+"""
+
+
+def test_a_missing_kubeconfig_and_a_taken_health_port_end_the_start_without_a_traceback(tmp_path: Path) -> None:
+    config, routing, kubeconfig = (tmp_path / name for name in ("config.yaml", "routing.yaml", "kubeconfig"))
+    routing.write_text(GOOD_ROUTING)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.write_text(f'controller: {{healthProbeAddr: "127.0.0.1:{taken.getsockname()[1]}"}}\n')
+        words = ["--config", config, "--routing", routing, "--kubeconfig", kubeconfig]
+        command = [sys.executable, "-m", "reconciler.cli", "run", "notification", *words]
+        without = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        kubeconfig.write_text(UNREACHABLE)
+        occupied = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    for done, said in ((without, f"{kubeconfig}: no kubeconfig there"), (occupied, "health address 127.0.0.1:")):
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_with_0_also_while_it_waits_for_the_server(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(UNREACHABLE)
+    async with controller(tmp_path, kubeconfig, "default") as waiting:
+        await waiting.said(r"notificationrequests.*cannot be reached")
+        await waiting.stop(number)
+
+
 @dataclass
 class Running:
     process: asyncio.subprocess.Process
@@ -106,7 +145,7 @@ class Running:
 
     async def said(self, pattern: str) -> str:
         """Return the first log message that fits; every line of the log is one JSON object."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(120):
             while True:
                 for record in self.records():
                     if found := re.search(pattern, record["message"]):
@@ -116,7 +155,8 @@ class Running:
     async def ready(self, status: int) -> str:
         port = re.search(r":(\d+)/healthz", await self.said(r"health on .*"))
         assert port is not None
-        async with asyncio.timeout(60):
+        # The reflector's longest wait between two tries is just under a minute.
+        async with asyncio.timeout(120):
             while True:
                 async with self.session.get(f"http://127.0.0.1:{port[1]}/readyz") as response:
                     if response.status == status:
@@ -186,7 +226,7 @@ async def test_an_api_server_that_is_away_and_a_missing_definition_are_waited_fo
             await running_controller.said(r"not served by the API server yet")
             # and when that comes too, it delivers,
             async with client_of(server.kubeconfig) as client:
-                await client.create(custom_resource_definition(), resource=CRD)
+                await client.create(custom_resource_definition(), resource=CUSTOM_RESOURCE_DEFINITION)
                 assert await running_controller.ready(200) == "ok"
                 await wait_for_sent(client, "before")
             # and so it does after a later outage; nothing of this is a traceback.

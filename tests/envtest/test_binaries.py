@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -252,3 +254,22 @@ def test_leftovers_of_a_machine_that_was_switched_off_are_removed_and_nothing_el
 
 def read(path: Path) -> str:
     return path.read_text().strip() if path.exists() else ""
+
+
+def test_a_build_inside_of_a_test_run_shows_its_progress_though_output_is_captured(
+    cache: Path, fake_go: FakeGo, tmp_path: Path
+) -> None:
+    fake_go()
+    asking = tmp_path / "test_asking.py"
+    asking.write_text("def test_it(real_binaries): assert real_binaries.etcd.exists()\n")
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir", root, asking],
+        cwd=root,
+        env={**os.environ, "RECONCILER_ENVTEST_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "reconciler.envtest: building etcd and kube-apiserver" in done.stdout

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import Field
 
-from reconciler.api import ApiModel, KubeObject, ObjectKey, ResourceType
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ApiModel, KubeObject, ObjectKey, ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.client import (
     AiohttpTransport,
@@ -27,8 +27,8 @@ from reconciler.envtest import RealServer
 from reconciler.errors import ConflictError, InvalidError, NotFoundError
 from reconciler.status import StatusManager
 from reconciler.testing import InProcessTransport, run_virtual
+from tests.definitions import definition
 
-CRDS = ResourceType("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 # A group of its own: the real server is shared with other tests.
 GAUGES = ResourceType("status.reconciler.test", "v1", "Gauge", "gauges")
 STATUS: dict[str, Any] = {
@@ -38,33 +38,7 @@ STATUS: dict[str, Any] = {
         "seen": {"type": "array", "items": {"type": "integer"}},
     },
 }
-CRD: dict[str, Any] = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "gauges.status.reconciler.test"},
-    "spec": {
-        "group": GAUGES.group,
-        "scope": "Namespaced",
-        "names": {"plural": "gauges", "singular": "gauge", "kind": "Gauge", "listKind": "GaugeList"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {
-                            "spec": {"type": "object", "properties": {"unit": {"type": "string"}}},
-                            "status": STATUS,
-                        },
-                    }
-                },
-            }
-        ],
-    },
-}
+CRD = definition(GAUGES, spec={"unit": {"type": "string"}}, status=STATUS["properties"])
 
 
 class Spec(ApiModel):
@@ -119,7 +93,7 @@ class Story:
 
     async def tell(self) -> None:
         async with asyncio.timeout(120):
-            await self.client.create(CRD, resource=CRDS)
+            await self.client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
             await self._until_served()
             await self._a_write_happens_once()
             await self._conflicts_are_read_again()
@@ -220,5 +194,5 @@ async def test_the_story_on_a_real_server(real_server: RealServer, real_namespac
     try:
         await story.tell()
     finally:
-        await story.client.delete(CRDS, ObjectKey("", CRD["metadata"]["name"]))
+        await story.client.delete(CUSTOM_RESOURCE_DEFINITION, ObjectKey("", CRD["metadata"]["name"]))
         await transport.aclose()
