@@ -9,18 +9,22 @@ It belongs to the event loop's thread.
 from reconciler.journal.explain import Explanation, LostWakeUp, explain, render
 from reconciler.journal.journal import Cause, Journal, current_cause
 from reconciler.journal.records import (
+    FIELDS_MAX,
     Asked,
     Changed,
     EventSeen,
     Noted,
     Origin,
+    Owed,
     PassEnded,
     PassStarted,
+    Promoted,
     Record,
     Wrote,
 )
 
 __all__ = [
+    "FIELDS_MAX",
     "Asked",
     "Cause",
     "Changed",
@@ -30,8 +34,10 @@ __all__ = [
     "LostWakeUp",
     "Noted",
     "Origin",
+    "Owed",
     "PassEnded",
     "PassStarted",
+    "Promoted",
     "Record",
     "Wrote",
     "current_cause",

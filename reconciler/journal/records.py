@@ -12,7 +12,24 @@ from enum import Enum, IntFlag
 
 import msgspec
 
-__all__ = ["Asked", "Changed", "EventSeen", "Noted", "Origin", "PassEnded", "PassStarted", "Record", "Wrote"]
+__all__ = [
+    "Asked",
+    "Changed",
+    "FIELDS_MAX",
+    "EventSeen",
+    "Noted",
+    "Origin",
+    "Owed",
+    "PassEnded",
+    "PassStarted",
+    "Promoted",
+    "Record",
+    "Wrote",
+]
+
+
+FIELDS_MAX = 8
+"""Field paths that one event names."""
 
 
 class Changed(IntFlag):
@@ -62,6 +79,16 @@ class EventSeen(Record, frozen=True, gc=False):
     is_initial: bool = False
     """Whether it came from the first list, not from a change."""
     origin: Origin = Origin.UNDETERMINED
+    kind: str = ""
+    """The kind of the object that changed."""
+    source: str = ""
+    """The object that changed, if the key was derived from it; empty if the key is that object's own name."""
+    fields: tuple[str, ...] = ()
+    """Paths of the fields that an own write changed, names only and never values; the first `FIELDS_MAX`."""
+    dropped_by: str = ""
+    """The predicate that let the event not through, so that nothing was asked for; empty if none did."""
+    is_quiet: bool = False
+    """Whether it can wait with the key until an owed time (`Result.hold`)."""
 
 
 class Asked(Record, frozen=True, gc=False):
@@ -81,6 +108,23 @@ class Asked(Record, frozen=True, gc=False):
     standing_ask: int = 0
     """The id of the `Asked` record whose time the key has now; 0 if the ask was ignored."""
     priority: int = 0
+
+
+class Promoted(Record, frozen=True, gc=False):
+    """The time of a delayed ask has come; the verdict says what became of the key."""
+
+    ask: int
+    """The id of the `Asked` record."""
+    verdict: str
+
+
+class Owed(Record, frozen=True, gc=False):
+    """A wake-up that is owed (`Result.hold`) was promised, replaced, dropped, settled, or went with its process."""
+
+    what: str
+    """`promised`, `stands`, `replaced`, `cancelled`, `settled`, `object gone` or `lost at stop`."""
+    due_at: int
+    """The moment that was or is owed."""
 
 
 class PassStarted(Record, frozen=True, gc=False):

@@ -25,6 +25,8 @@ class Verdict(Enum):
     SOONER = "the waiting key comes sooner now, so its later wake-up is gone"
     KEPT_SOONER = "the key is ready or due sooner already, so this wake-up is gone"
     FOLDED = "the key was asked for at that time already"
+    PARKED = "the key is in work, and ready again as soon as that is done"
+    HELD = "the event waits with the key for its owed time"
     SHUT_DOWN = "the queue is shut down, so the ask is ignored"
 
 
