@@ -6,16 +6,18 @@ Mirrors: controller-runtime `pkg/builder`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Self
+from typing import Literal, Self
 
 from reconciler.api import KubeObject, ResourceType
 from reconciler.control_loop import Controller
 from reconciler.errors import ConfigurationError
 from reconciler.manager import Manager
+from reconciler.predicate import Predicate
 from reconciler.reconcile import ReconcileFunction, Reconciler, Request
 from reconciler.source import Kind
-from reconciler.workqueue import RateLimiter
+from reconciler.workqueue import Discipline, RateLimiter
 
 __all__ = ["Builder", "controller_managed_by"]
 
@@ -31,15 +33,13 @@ class Builder:
         """Begin a controller of `manager`."""
         self._manager = manager
         self._kind: type[KubeObject] | ResourceType | None = None
+        self._predicates: tuple[Predicate, ...] = ()
         self._name = ""
-        self._max_concurrent_reconciles = 1
-        self._rate_limiter: RateLimiter[Request] | None = None
-        self._reconcile_timeout: timedelta | None = None
-        self._cache_sync_timeout: timedelta | None = timedelta(minutes=2)
+        self.with_options()
 
-    def for_(self, kind: type[KubeObject] | ResourceType) -> Self:
+    def for_(self, kind: type[KubeObject] | ResourceType, *, predicates: Iterable[Predicate] = ()) -> Self:
         """
-        Reconcile objects of this kind: every one that is there, and again at each change.
+        Reconcile objects of this kind: every one that is there, and again at each change that `predicates` let through.
 
         Raises:
             ConfigurationError: There is a kind already.
@@ -47,6 +47,7 @@ class Builder:
         if self._kind is not None:
             raise ConfigurationError("for_() may be called once: a controller reconciles one kind")
         self._kind = kind
+        self._predicates = tuple(predicates)
         return self
 
     def named(self, name: str) -> Self:
@@ -57,15 +58,21 @@ class Builder:
     def with_options(
         self,
         *,
+        queue: Discipline = "priority",
         max_concurrent_reconciles: int = 1,
         rate_limiter: RateLimiter[Request] | None = None,
         reconcile_timeout: timedelta | None = None,
+        on_timeout: Literal["raise", "signal"] = "raise",
+        on_stop: Literal["finish", "signal"] = "finish",
         cache_sync_timeout: timedelta | None = timedelta(minutes=2),
     ) -> Self:
         """Set what `Controller` takes under the same names."""
+        self._queue: Discipline = queue
         self._max_concurrent_reconciles = max_concurrent_reconciles
         self._rate_limiter = rate_limiter
         self._reconcile_timeout = reconcile_timeout
+        self._on_timeout: Literal["raise", "signal"] = on_timeout
+        self._on_stop: Literal["finish", "signal"] = on_stop
         self._cache_sync_timeout = cache_sync_timeout
         return self
 
@@ -88,11 +95,15 @@ class Builder:
             reconciler if callable(reconciler) else reconciler.reconcile,
             clock=manager.clock,
             journal=manager.journal,
-            sources=(Kind(manager.cache, self._kind, ledger=manager.own_writes),),
+            sources=(Kind(manager.cache, self._kind, ledger=manager.own_writes, predicates=self._predicates),),
+            queue=self._queue,
             max_concurrent_reconciles=self._max_concurrent_reconciles,
             rate_limiter=self._rate_limiter,
             reconcile_timeout=self._reconcile_timeout,
+            on_timeout=self._on_timeout,
+            on_stop=self._on_stop,
             cache_sync_timeout=self._cache_sync_timeout,
+            ledger=manager.own_writes,
         )
         manager.add_controller(controller)
         return controller

@@ -31,6 +31,7 @@ __all__ = [
     "PermanentDeliveryError",
     "PhaseError",
     "ReconcilerError",
+    "RetryError",
     "SchemaError",
     "ServerTimeoutError",
     "ShutdownError",
@@ -52,6 +53,19 @@ class TerminalError(ReconcilerError):
 
     Mirrors: controller-runtime `reconcile.TerminalError`.
     """
+
+
+class RetryError(ReconcilerError):
+    """
+    Raised by a reconciler that wants its key back after the backoff, as after any error, but at another priority.
+
+    Mirrors: a controller-runtime reconciler that returns an error beside `Result{Priority: ...}`.
+    """
+
+    def __init__(self, message: str, *, priority: int | None = None) -> None:
+        """`priority` is that of the requeue; None keeps the one that the key was handed out with."""
+        super().__init__(message)
+        self.priority = priority
 
 
 class ConfigurationError(ReconcilerError):

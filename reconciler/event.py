@@ -8,12 +8,21 @@ a change was is not known here: the control loop asks the client's own-write led
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from reconciler.api import EncodedObject, ObjectKey
-from reconciler.journal import Changed
+from reconciler.journal import FIELDS_MAX, Changed
 
-__all__ = ["CreateEvent", "DeleteEvent", "Event", "GenericEvent", "UpdateEvent", "changed_between"]
+__all__ = [
+    "CreateEvent",
+    "DeleteEvent",
+    "Event",
+    "GenericEvent",
+    "UpdateEvent",
+    "changed_between",
+    "fields_changed",
+    "is_status_only",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +166,36 @@ def changed_between(old: EncodedObject, new: EncodedObject) -> Changed:
         if is_changed:
             changed |= bit
     return changed or Changed.OTHER
+
+
+def is_status_only(old: EncodedObject, new: EncodedObject) -> bool:
+    """Whether nothing differs but `status`, and what the server keeps beside it (version, managed fields)."""
+    return old.uid == new.uid and all(path.split(".")[0] == "status" for path in _paths(_bare(old), _bare(new), ""))
+
+
+def fields_changed(old: EncodedObject, new: EncodedObject) -> tuple[str, ...]:
+    """Return the paths of the fields that differ, sorted, at most `FIELDS_MAX`: names only, never values."""
+    return tuple(sorted(_paths(_bare(old), _bare(new), "")))[:FIELDS_MAX]
+
+
+# What moves with every write, and says nothing about it.
+_BOOKKEEPING = frozenset({"resourceVersion", "managedFields", "generation"})
+
+
+def _bare(encoded: EncodedObject) -> dict[str, Any]:
+    content = encoded.to_dict()
+    content["metadata"] = {name: value for name, value in content["metadata"].items() if name not in _BOOKKEEPING}
+    return content
+
+
+def _paths(old: Any, new: Any, path: str) -> set[str]:
+    """Return where two JSON values differ; a list of another length, and one with other items, differs as a whole."""
+    if old == new:
+        return set()
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return {path}
+    before, after = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
+    found: set[str] = set()
+    for name in before.keys() | after.keys():
+        found |= _paths(before.get(name), after.get(name), f"{path}.{name}" if path else name)
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Literal, Protocol, Self
 
 from reconciler.api import ObjectKey
 
@@ -49,21 +49,39 @@ class Result:
             still wants it must ask again.
         requeue: Come back after the key's backoff, and count this pass as a failure for the next backoff.
         priority: The priority of the requeue; None keeps the one that the key was handed out with.
+        hold: Owe the wake-up: it comes at its time whatever happens before, and until then quiet events (this
+            controller's own writes, resyncs) wait with the key instead of starting a pass. `"status"`: so do others'
+            changes of nothing but `status`. It lives in this process: what must survive a restart stands in `status`.
+        cancels: Drop the wake-up that is owed; see `cancel`.
 
     Raises:
-        ValueError: `requeue_after` is negative.
+        ValueError: `requeue_after` is negative; `hold` without it; `cancels` with it; `hold` is neither a bool nor
+            `"status"`.
 
     Mirrors: controller-runtime `reconcile.Result`.
-    Differs: a negative `requeue_after`, which Go takes for zero, is refused.
+    Differs: a negative `requeue_after`, which Go takes for zero, is refused; `hold` and `cancels` are not in Go.
     """
 
     requeue_after: timedelta = timedelta(0)
     requeue: bool = False
     priority: int | None = None
+    hold: bool | Literal["status"] = False
+    cancels: bool = False
 
     def __post_init__(self) -> None:
         if self.requeue_after < timedelta(0):
             raise ValueError(f"requeue_after must not be negative, is {self.requeue_after}")
+        if self.hold not in {False, True, "status"}:
+            raise ValueError(f'hold must be True, False or "status", is {self.hold!r}')
+        if self.hold and not self.requeue_after:
+            raise ValueError("hold needs a time: give requeue_after, more than 0")
+        if self.cancels and (self.hold or self.requeue_after):
+            raise ValueError("cancels drops the owed wake-up, requeue_after asks for one: give one of the two")
+
+    @classmethod
+    def cancel(cls) -> Self:
+        """Return the result of a pass that needs no wake-up any more: one that is owed (`hold`) is dropped."""
+        return cls(cancels=True)
 
 
 class Reconciler(Protocol):

@@ -17,7 +17,7 @@ from reconciler.event import CreateEvent, DeleteEvent, Event, GenericEvent, Upda
 from reconciler.instant import Clock
 from reconciler.journal import Cause, Changed, EventSeen, Journal, Origin, current_cause
 from reconciler.reconcile import Request
-from reconciler.source import Kind, is_low_priority
+from reconciler.source import Kind, Sighting, is_low_priority
 from reconciler.testing import InProcessTransport, run_virtual
 from tests.cache.objects import WIDGETS, Widget, encoded
 from tests.cache.world import CRD
@@ -34,7 +34,15 @@ class Listener:
     clock: Clock = field(default_factory=LoopClock)
     told: list[tuple[EventSeen, list[Request], bool]] = field(default_factory=list)
 
-    def seen(self, event: EventSeen, requests: Iterable[Request], *, is_low_priority: bool) -> None:
+    def seen(
+        self,
+        event: EventSeen,
+        requests: Iterable[Request],
+        *,
+        is_low_priority: bool,
+        sighting: Sighting | None = None,
+    ) -> None:
+        del sighting
         self.told.append((event, list(requests), is_low_priority))
 
     @property

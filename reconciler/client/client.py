@@ -355,7 +355,9 @@ class _Writes:
         cause = current_cause.get()
         pending = None
         if self._ledger is not None and cause is not None and target.is_linked:
-            pending = self._ledger.started(cause.scope, target.old_version, uid=target.uid)
+            pending = self._ledger.started(
+                cause.scope, target.old_version, uid=target.uid, pass_id=0 if cause.is_over else cause.record_id
+            )
         code, header = 0, Header()
         try:
             answer = await send()

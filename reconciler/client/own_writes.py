@@ -11,7 +11,8 @@ Invariants:
     W3  A change is `OWN` only where links lead from its old version to its new one without a gap, all of the same
         scope and object.
     W4  There are never more than `links_max` links; the oldest goes first, and a missing link means foreign.
-    W5  A change is `UNDETERMINED` only while a write from the version where its links end is under way in its scope.
+    W5  A change is `UNDETERMINED` only while a write from the version where its links end is under way in its scope,
+        and the pass that made the write has not ended.
 
 The scope is the controller: what another controller of the same process wrote is foreign.
 """
@@ -19,6 +20,7 @@ The scope is the controller: what another controller of the same process wrote i
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconciler.journal import Origin
@@ -31,12 +33,13 @@ class PendingWrite:
     """
     A write that carried a precondition and has no answer yet.
 
-    `uid` is empty where the writer does not know it (a patch by name).
+    `uid` is empty where the writer does not know it (a patch by name); `pass_id` is 0 for a write outside of passes.
     """
 
     scope: str
     old_version: str
     uid: str = ""
+    pass_id: int = 0
 
 
 class OwnWrites:
@@ -48,7 +51,7 @@ class OwnWrites:
             milliseconds.
     """
 
-    __slots__ = ("_links", "_links_max", "_pending")
+    __slots__ = ("_links", "_links_max", "_pending", "_subscribers")
 
     def __init__(self, *, links_max: int = 10_000) -> None:
         if links_max < 1:
@@ -56,8 +59,13 @@ class OwnWrites:
         self._links_max = links_max
         self._links: OrderedDict[tuple[str, str, str], str] = OrderedDict()
         self._pending: dict[tuple[str, str], set[PendingWrite]] = {}
+        self._subscribers: list[Callable[[], None]] = []
 
-    def started(self, scope: str, old_version: str, *, uid: str = "") -> PendingWrite:
+    def subscribe(self, subscriber: Callable[[], None]) -> None:
+        """Call `subscriber` after each write that ended, when more may be known. It must not raise."""
+        self._subscribers.append(subscriber)
+
+    def started(self, scope: str, old_version: str, *, uid: str = "", pass_id: int = 0) -> PendingWrite:
         """
         Take note of a write about to be sent, that is refused unless the object still has `old_version`.
 
@@ -66,7 +74,7 @@ class OwnWrites:
         """
         if not old_version:
             raise ValueError("a write without a resourceVersion precondition has no place in the ledger")
-        write = PendingWrite(scope, old_version, uid)
+        write = PendingWrite(scope, old_version, uid, pass_id)
         self._pending.setdefault((scope, old_version), set()).add(write)
         return write
 
@@ -88,6 +96,14 @@ class OwnWrites:
             del self._pending[place]
         if uid and new_version and new_version != write.old_version:  # W1
             self._link((write.scope, uid, write.old_version), new_version)
+        for subscriber in self._subscribers:
+            subscriber()
+
+    def pass_ended(self, pass_id: int) -> None:
+        """Give up on the writes of a pass that are still under way: what they cause is foreign from now on."""
+        late = [write for writes in self._pending.values() for write in writes if write.pass_id == pass_id]
+        for write in late:
+            self.finished(write)
 
     def origin(self, scope: str, uid: str, old_version: str, new_version: str) -> Origin:
         """

@@ -5,7 +5,7 @@ Guarantees:
     - A key is in the hands of one worker at a time.
     - What a pass asks for is in the queue before the key is released.
     - A worker that crashes ends the controller, and with it the manager; no worker dies silently.
-    - A stop lets the passes in work finish; nothing new starts.
+    - A stop lets the passes in work finish; nothing new starts, unless Go's behaviour is asked for (`on_stop`).
 """
 
 from __future__ import annotations
@@ -14,27 +14,46 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import cast
+from typing import Literal, cast
 
 import anyio
+import msgspec
 
+from reconciler.client import OwnWrites
+from reconciler.control_loop.context import PassContext, context_of_pass
+from reconciler.control_loop.counts import Counts, CountsReader
+from reconciler.control_loop.hold import Loudness, OwedTime, loudness_of, settle
 from reconciler.control_loop.outcome import EFFECTS, Again, Ending, ending_of
-from reconciler.errors import CacheNotSyncedError, ConfigurationError, InvariantError
-from reconciler.instant import Clock, nanoseconds
+from reconciler.control_loop.owing import OwedTimes, Waiting
+from reconciler.control_loop.starting import start_and_sync
+from reconciler.errors import ConfigurationError, InvariantError, RetryError
+from reconciler.instant import Clock, Instant, nanoseconds
 from reconciler.journal import (
     Asked,
     Cause,
     EventSeen,
     Explanation,
     Journal,
+    Owed,
     PassEnded,
     PassStarted,
+    Promoted,
     current_cause,
     explain,
 )
 from reconciler.reconcile import ReconcileFunction, Request, Result
-from reconciler.source import Source
-from reconciler.workqueue import AskedBy, Item, ItemExponentialRateLimiter, Placed, PriorityQueue, RateLimiter
+from reconciler.source import Sighting, Source
+from reconciler.workqueue import (
+    AskedBy,
+    ClassicQueue,
+    Discipline,
+    Item,
+    Placed,
+    PriorityQueue,
+    Promotion,
+    RateLimiter,
+    WorkQueue,
+)
 
 __all__ = ["Controller"]
 
@@ -50,13 +69,25 @@ class Controller:
     Args:
         name: Unique in its manager; the scope of its journal records.
         reconcile: Called with each request.
+        clock: Gives queue and journal their time.
+        journal: Takes a record of every decision.
         sources: Where events come from.
+        queue: `"priority"` as controller-runtime has it since 0.23, or `"classic"` as client-go.
         max_concurrent_reconciles: Number of workers.
-        rate_limiter: The backoff of failed passes; the default waits 5 ms, doubling up to 1000 s.
-        reconcile_timeout: After this long a `TimeoutError` is raised inside the pass; None for no limit.
-        cache_sync_timeout: How long the sources may take to sync before `run` fails; None waits for ever.
+        rate_limiter: The backoff of failed passes; the default is that of Go for this queue.
+        reconcile_timeout: How long a pass may take; None for no limit.
+        on_timeout: `"raise"` raises a `TimeoutError` inside the pass, which then backs off; `"signal"` only sets
+            `current_context().error`, and what the pass returns counts, as in Go.
+        on_stop: `"finish"` starts nothing new after a stop; `"signal"` does what Go does: the classic queue's ready
+            keys are still worked off, and `current_context().error` tells them. The priority queue abandons them.
+        cache_sync_timeout: How long the sources may take to start and sync before `run` fails; None waits for ever.
+        ledger: Tells own writes from others'; without one nothing counts as an own write (see `Result.hold`).
 
-    Mirrors: controller-runtime `controller.Controller`, with the priority queue.
+    Raises:
+        ConfigurationError: An argument has a value that is not listed here.
+
+    Mirrors: controller-runtime `controller.Controller`.
+    Differs: a time-out and a stop are exceptions and a grace period, unless the `signal` options are set.
     """
 
     def __init__(
@@ -67,44 +98,98 @@ class Controller:
         clock: Clock,
         journal: Journal,
         sources: Iterable[Source] = (),
+        queue: Discipline = "priority",
         max_concurrent_reconciles: int = 1,
         rate_limiter: RateLimiter[Request] | None = None,
         reconcile_timeout: timedelta | None = None,
+        on_timeout: Literal["raise", "signal"] = "raise",
+        on_stop: Literal["finish", "signal"] = "finish",
         cache_sync_timeout: timedelta | None = timedelta(minutes=2),
+        ledger: OwnWrites | None = None,
     ) -> None:
-        """Nothing runs before `run`, but the queue takes keys from now on."""
+        """Nothing runs before `warm_up` or `run`, but the queue takes keys from now on."""
         if max_concurrent_reconciles < 1:
             raise ConfigurationError(f"controller {name}: needs at least 1 worker, got {max_concurrent_reconciles}")
+        _demand(name, "queue", queue, ("priority", "classic"))
+        _demand(name, "on_timeout", on_timeout, ("raise", "signal"))
+        _demand(name, "on_stop", on_stop, ("finish", "signal"))
         self.name = name
         self.clock = clock
         self.journal = journal
-        self.queue: PriorityQueue[Request] = PriorityQueue(
+        kind: type[PriorityQueue[Request] | ClassicQueue[Request]]
+        kind = PriorityQueue if queue == "priority" else ClassicQueue
+        self.queue: WorkQueue[Request] = kind(
             clock=clock,
-            rate_limiter=rate_limiter or ItemExponentialRateLimiter(),
+            rate_limiter=rate_limiter,
             on_placed=self._placed,
+            on_promoted=self._promoted,
             ask_ids=journal.new_id,
         )
         self._reconcile = reconcile
         self._sources = tuple(sources)
         self._workers = max_concurrent_reconciles
         self._reconcile_timeout = reconcile_timeout
+        self._on_timeout = on_timeout
+        self._on_stop = on_stop
         self._cache_sync_timeout = cache_sync_timeout
+        self._starting = asyncio.Lock()
         self._is_synced = False
+        self._counts = CountsReader(journal, name)
+        self._owing = OwedTimes(name, ledger)
+        if ledger is not None:
+            ledger.subscribe(self._decide)
 
     @property
     def is_synced(self) -> bool:
-        """Whether its sources have synced, so that its workers run."""
+        """Whether its sources have synced, so that its workers can run."""
         return self._is_synced
+
+    @property
+    def counts(self) -> Counts:
+        """How often each ending happened so far."""
+        return self._counts.snapshot()
 
     def explain(self, request: Request) -> Explanation:
         """Return the history of one key: what was seen, asked, lost, done and written."""
         return explain(self.journal, self.name, request)
 
-    def seen(self, event: EventSeen, requests: Iterable[Request], *, is_low_priority: bool) -> None:
+    def seen(
+        self,
+        event: EventSeen,
+        requests: Iterable[Request],
+        *,
+        is_low_priority: bool,
+        sighting: Sighting | None = None,
+    ) -> None:
         """See `Sink.seen`."""
+        loudness = Loudness.LOUD if sighting is None else loudness_of(event)
+        if loudness is Loudness.QUIET:
+            event = msgspec.structs.replace(event, is_quiet=True)
         self.journal.append(event)
         priority = LOW_PRIORITY if is_low_priority else None
-        self.queue.add_with_opts(requests, priority=priority, causes=(event.id,))
+        waiting = None if sighting is None else Waiting(event, loudness, sighting)
+        for request in requests:
+            if sighting is not None:
+                self._drop_if_gone(request, event, sighting)
+            self._ask(request, event, waiting, priority)
+
+    async def warm_up(self, stopping: asyncio.Event) -> None:
+        """
+        Start the sources and return when they have synced, or when `stopping` is set; nothing is reconciled yet.
+
+        Events merge in the queue, and delayed keys become ready. A second call waits for the first.
+
+        Raises:
+            CacheNotSyncedError: A source did not start or sync in time.
+            Exception: What a source raised.
+
+        Mirrors: controller-runtime `Controller.Warmup`.
+        """
+        async with self._starting:
+            if not self._is_synced:
+                self._is_synced = await start_and_sync(
+                    self, self._sources, stopping=stopping, limit=self._cache_sync_timeout
+                )
 
     async def run(self, stopping: asyncio.Event) -> None:
         """
@@ -113,60 +198,77 @@ class Controller:
         Cancelled: passes in work are cancelled as well.
 
         Raises:
-            CacheNotSyncedError: A source did not sync in time.
+            CacheNotSyncedError: A source did not start or sync in time.
+            Exception: What a source raised.
         """
-        for source in self._sources:
-            source.start(self)
         try:
-            if await self._wait_for_sync(stopping):
-                self._is_synced = True
+            await self.warm_up(stopping)
+            if self._is_synced and not stopping.is_set():
                 _log.info("%s: sources synced, starting %d worker(s)", self.name, self._workers)
                 await self._work(stopping)
         finally:
             self.queue.shut_down()
-
-    async def _wait_for_sync(self, stopping: asyncio.Event) -> bool:
-        is_synced = False
-
-        async def wait(scope: anyio.CancelScope) -> None:
-            nonlocal is_synced
-            for source in self._sources:
-                await source.wait_for_sync()
-            is_synced = True
-            scope.cancel()
-
-        async def wait_for_stop(scope: anyio.CancelScope) -> None:
-            await stopping.wait()
-            scope.cancel()
-
-        limit = self._cache_sync_timeout
-        with anyio.move_on_after(limit.total_seconds() if limit else None) as deadline:
-            async with anyio.create_task_group() as group:
-                group.start_soon(wait, group.cancel_scope)
-                group.start_soon(wait_for_stop, group.cancel_scope)
-        if deadline.cancelled_caught and limit is not None:
-            stands = "; ".join(source.describe() for source in self._sources)
-            raise CacheNotSyncedError(f"controller {self.name}: not synced after {limit.total_seconds():g} s: {stands}")
-        return is_synced and not stopping.is_set()
+            self._lose_what_is_owed()
 
     async def _work(self, stopping: asyncio.Event) -> None:
         async with anyio.create_task_group() as group:
             for _ in range(self._workers):
-                group.start_soon(self._worker)
+                group.start_soon(self._worker, stopping)
             await stopping.wait()
             self.queue.shut_down()
 
-    async def _worker(self) -> None:
-        while (item := await self.queue.get()) is not None:
+    async def _worker(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set() or self._on_stop == "signal":
+            item = await self.queue.get()
+            if item is None:
+                return
+            self._owing.pass_started(item.key)
             try:
                 # A reconciler that never waits must not keep the loop to itself as long as keys are ready.
                 await asyncio.sleep(0)
-                await self._pass(item)
+                await self._pass(item, stopping)
             finally:
+                self._owing.abandon(item.key)
                 self.queue.done(item.key)
 
-    async def _pass(self, item: Item[Request]) -> None:
+    async def _pass(self, item: Item[Request], stopping: asyncio.Event) -> None:
+        started = self._start(item)
+        uid = self._owing.uid(item.key)
+        seconds = self._reconcile_timeout.total_seconds() if self._reconcile_timeout else None
+        deadline = Instant(started.at + nanoseconds(self._reconcile_timeout)) if self._reconcile_timeout else None
+        context = PassContext(self.clock, stopping, deadline)
+        cause = Cause(started.id, self.name, item.key)
+        tokens = current_cause.set(cause), context_of_pass.set(context)
+        result: Result | None = None
+        error: Exception | None = None
+        limit = asyncio.timeout(seconds if self._on_timeout == "raise" else None)
+        try:
+            async with limit:
+                result = await self._reconcile(item.key)
+        except asyncio.CancelledError:
+            self._journal_end(item.key, started.id, Ending.CANCELLED)
+            raise
+        except InvariantError:
+            raise
+        except Exception as caught:
+            if _holds_broken_invariant(caught):
+                raise
+            error = caught
+        finally:
+            cause.is_over = True
+            current_cause.reset(tokens[0])
+            context_of_pass.reset(tokens[1])
+        has_timed_out = isinstance(error, TimeoutError) and limit.expired()
+        ending = ending_of(result, error, has_timed_out=has_timed_out)
+        is_late = has_timed_out or context.error == "context deadline exceeded"
+        ended = self._journal_end(item.key, started.id, ending, result=result, error=error, is_timed_out=is_late)
+        self._log_error(item.key, ending, error)
+        self._requeue(item, ended, ending, result, error, uid)
+        self._decide()
+
+    def _start(self, item: Item[Request]) -> PassStarted:
         now = self.clock.now()
+        owed = self._owing.get(item.key)
         started = PassStarted(
             self.journal.new_id(),
             (item.ask, *item.causes),
@@ -177,32 +279,21 @@ class Controller:
             max(0, now - item.ready_at),
         )
         self.journal.append(started)
-        cause = Cause(started.id, self.name, item.key)
-        token = current_cause.set(cause)
-        result: Result | None = None
-        error: Exception | None = None
-        limit = asyncio.timeout(self._reconcile_timeout.total_seconds() if self._reconcile_timeout else None)
-        try:
-            async with limit:
-                result = await self._reconcile(item.key)
-        except InvariantError:
-            raise
-        except Exception as caught:
-            if _holds_broken_invariant(caught):
-                raise
-            error = caught
-        finally:
-            cause.is_over = True
-            current_cause.reset(token)
-        ending = ending_of(result, error, has_timed_out=isinstance(error, TimeoutError) and limit.expired())
-        self._end(item, started.id, ending, result, error)
+        if owed is not None and owed.due_at <= now:
+            self._owe(item.key, None, "settled", owed.due_at, (started.id,))
+        return started
 
-    def _end(
-        self, item: Item[Request], started: int, ending: Ending, result: Result | None, error: Exception | None
-    ) -> None:
-        key = item.key
-        effect = EFFECTS[ending]
-        asked_after = result.requeue_after if result and effect.again is Again.AT_ASKED_TIME else timedelta(0)
+    def _journal_end(
+        self,
+        key: Request,
+        started: int,
+        ending: Ending,
+        *,
+        result: Result | None = None,
+        error: Exception | None = None,
+        is_timed_out: bool = False,
+    ) -> PassEnded:
+        asks_later = result is not None and EFFECTS[ending].again is Again.AT_ASKED_TIME
         ended = PassEnded(
             self.journal.new_id(),
             (started,),
@@ -210,24 +301,96 @@ class Controller:
             self.name,
             key,
             ending.value,
-            nanoseconds(asked_after),
+            nanoseconds(result.requeue_after) if asks_later and result is not None else 0,
             type(error).__name__ if error else "",
+            is_timed_out,
         )
         self.journal.append(ended)
-        self._log_error(key, ending, error)
+        return ended
+
+    def _requeue(
+        self,
+        item: Item[Request],
+        ended: PassEnded,
+        ending: Ending,
+        result: Result | None,
+        error: Exception | None,
+        uid: str,
+    ) -> None:
+        """Do with the key what its ending asks, before it is released."""
+        key, effect = item.key, EFFECTS[ending]
         if effect.forgets_failures:
             self.queue.forget(key)
-        if effect.by is None:
+        owed = self._settle(key, ended, ending, result, uid)
+        causes = (ended.id,)
+        if self._owing.pass_ended(key, ended.causes[0], owed.mode if owed else None):
+            causes += self.queue.withdraw(key) or ()
+        priority = _priority_of(item, result, error)
+        if effect.by is not None and effect.again is Again.AFTER_BACKOFF:
+            self.queue.add_with_opts((key,), rate_limited=True, priority=priority, causes=causes, by=effect.by)
+        elif effect.by is not None and owed is None:
+            due_at = Instant(ended.at + ended.asked_after)
+            self.queue.add_at(key, due_at, priority=priority, causes=causes, by=effect.by)
+        if owed is not None:
+            by = effect.by if effect.again is Again.AT_ASKED_TIME and effect.by else "hold"
+            placed = self.queue.add_at(key, owed.due_at, priority=priority, causes=causes, by=by)
+            stands = placed.standing_ask if placed.ready_at == owed.due_at else placed.ask
+            self._owing.put(key, msgspec.structs.replace(owed, ask=stands))
+
+    def _settle(
+        self, key: Request, ended: PassEnded, ending: Ending, result: Result | None, uid: str
+    ) -> OwedTime | None:
+        """Return what is owed after a pass; if that changed, the former ask leaves the queue."""
+        before = self._owing.get(key)
+        settled = settle(before, ending, result, now=Instant(ended.at), uid=uid)
+        owed, what = settled.owed, settled.what
+        changed = owed or before
+        if owed is before or changed is None:
+            return before
+        if owed is not None and self._owing.uid(key) != uid:
+            # The pass was about an object that is gone by now: what it asked for is a hint, as without `hold`.
+            owed, what = None, "object gone"
+        if before is not None:
+            self.queue.cancel(key, before.ask)
+        self._owe(key, owed, what, changed.due_at, (ended.id,))
+        return owed
+
+    def _ask(self, key: Request, event: EventSeen, waiting: Waiting | None, priority: int | None) -> None:
+        """Ask for a pass because of an event, now or when what is owed comes."""
+        causes = (event.id,)
+        if self._owing.is_in_work(key):
+            is_loud = waiting is None or waiting.loudness is Loudness.LOUD
+            may_be_quiet = self._owing.park(key, None if is_loud else waiting)
+            self.queue.add_with_opts((key,), priority=priority, causes=causes, quiet=may_be_quiet)
             return
-        priority = item.priority if result is None or result.priority is None else result.priority
-        self.queue.add_with_opts(
-            (key,),
-            after=asked_after if effect.again is Again.AT_ASKED_TIME else None,
-            rate_limited=effect.again is Again.AFTER_BACKOFF,
-            priority=priority,
-            causes=(ended.id,),
-            by=effect.by,
-        )
+        owed = self._owing.standing(key, self.clock.now())
+        answer = waiting.can_wait(owed.mode) if owed is not None and waiting is not None else False
+        if owed is None or answer is False or waiting is None:
+            self.queue.add_with_opts((key,), priority=priority, causes=causes)
+            return
+        self.queue.hold(key, owed.due_at, causes=causes)
+        if answer is None:
+            self._owing.postpone(key, waiting)
+
+    def _decide(self) -> None:
+        """Ask for a pass for each event that waited for its origin, and turned out to be another's doing."""
+        for key, waiting, is_quiet in self._owing.decided():
+            if not is_quiet:
+                self.queue.add(key, causes=(waiting.event.id,))
+
+    def _drop_if_gone(self, key: Request, event: EventSeen, sighting: Sighting) -> None:
+        owed = self._owing.identify(key, event, sighting)
+        if owed is not None:
+            self.queue.cancel(key, owed.ask)
+            self._owe(key, None, "object gone", owed.due_at, (event.id,))
+
+    def _lose_what_is_owed(self) -> None:
+        for key, owed in self._owing.due_times():
+            self._owe(key, None, "lost at stop", owed.due_at, ())
+
+    def _owe(self, key: Request, owed: OwedTime | None, what: str, due_at: Instant, causes: tuple[int, ...]) -> None:
+        self._owing.put(key, owed)
+        self.journal.append(Owed(self.journal.new_id(), causes, self.clock.now(), self.name, key, what, due_at))
 
     def _log_error(self, key: Request, ending: Ending, error: Exception | None) -> None:
         if error is None:
@@ -254,6 +417,29 @@ class Controller:
                 priority=placed.priority,
             )
         )
+
+    def _promoted(self, promotion: Promotion[Request]) -> None:
+        self.journal.append(
+            Promoted(
+                self.journal.new_id(),
+                (promotion.ask,),
+                self.clock.now(),
+                self.name,
+                promotion.key,
+                promotion.ask,
+                promotion.verdict.value,
+            )
+        )
+
+
+def _priority_of(item: Item[Request], result: Result | None, error: Exception | None) -> int:
+    asked = error.priority if isinstance(error, RetryError) else result.priority if result is not None else None
+    return item.priority if asked is None else asked
+
+
+def _demand(name: str, argument: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"controller {name}: {argument} must be one of {', '.join(allowed)}, is {value!r}")
 
 
 def _holds_broken_invariant(error: BaseException) -> bool:

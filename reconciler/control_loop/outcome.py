@@ -28,6 +28,7 @@ class Ending(Enum):
     TIMED_OUT = "timed out"
     PANICKED = "failed with an unexpected error"
     FAILED_FOR_GOOD = "failed for good"
+    CANCELLED = "cancelled at the stop"
 
 
 class Again(Enum):
@@ -46,7 +47,7 @@ class Effect:
     Attributes:
         forgets_failures: Whether its next backoff starts anew.
         again: Whether and when it comes back.
-        label: The word that controller-runtime's `reconcile_total` has for it.
+        label: The word that controller-runtime's `reconcile_total` has for it; empty where it counts none.
         by: Who asks the queue, if anybody does.
     """
 
@@ -65,6 +66,7 @@ EFFECTS = MappingProxyType({
     Ending.TIMED_OUT:        Effect(False,            Again.AFTER_BACKOFF, "error",         "backoff"),
     Ending.PANICKED:         Effect(False,            Again.AFTER_BACKOFF, "error",         "backoff"),
     Ending.FAILED_FOR_GOOD:  Effect(False,            Again.NEVER,         "error",         None),
+    Ending.CANCELLED:        Effect(False,            Again.NEVER,         "",              None),
 })  # fmt: skip
 """What each ending of a pass means for its key."""
 

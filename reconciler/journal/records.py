@@ -13,9 +13,9 @@ from enum import Enum, IntFlag
 import msgspec
 
 __all__ = [
+    "FIELDS_MAX",
     "Asked",
     "Changed",
-    "FIELDS_MAX",
     "EventSeen",
     "Noted",
     "Origin",
@@ -56,8 +56,8 @@ class Origin(Enum):
     """The event came before the response of a write that may be its cause."""
 
 
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """What every record carries."""
+class Record(msgspec.Struct, frozen=True, gc=False, tag_field="record", tag=True, omit_defaults=True):
+    """What every record carries. Encoded, it has its type's name as `record`."""
 
     id: int
     causes: tuple[int, ...]
@@ -143,6 +143,8 @@ class PassEnded(Record, frozen=True, gc=False):
     """Nanoseconds after which it wants to come back; 0 if it did not ask."""
     error: str = ""
     """The type of the error, never its text: a text may hold anything."""
+    is_timed_out: bool = False
+    """Whether it ran past the reconcile time-out."""
 
 
 class Wrote(Record, frozen=True, gc=False):

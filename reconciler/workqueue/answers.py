@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
 from reconciler.instant import Instant
 
-__all__ = ["Item", "Placed", "QueueSnapshot", "Row", "Standing", "Verdict"]
+__all__ = ["CAUSES_MAX", "Discipline", "Item", "Placed", "Promotion", "QueueSnapshot", "Row", "Standing", "Verdict"]
 
 K = TypeVar("K", bound=Hashable)
+
+
+CAUSES_MAX = 16
+"""Causes that one entry keeps; the newest stay."""
+
+Discipline = Literal["classic", "priority"]
+"""Which of Go's two queues: client-go's rate-limited delaying queue, or controller-runtime's priority queue."""
 
 
 class Verdict(Enum):
@@ -42,7 +49,7 @@ class Placed(msgspec.Struct, Generic[K], frozen=True, gc=False):
         at: The moment of the decision.
         asked_for: The moment that was asked for; `at` if that was in the past.
         ready_at: The time of the entry after the decision; since when it is ready, if it is.
-        priority: The priority of the entry after the decision.
+        priority: The priority of the entry after the decision; 0 on the classic queue, which has none.
         causes: The causes of this ask alone.
         standing_ask: The ask whose time the entry has now; 0 after `SHUT_DOWN`.
         lost_at: The time of the wake-up that lost; None if none did.
@@ -60,6 +67,22 @@ class Placed(msgspec.Struct, Generic[K], frozen=True, gc=False):
     standing_ask: int
     lost_at: Instant | None = None
     lost_ask: int = 0
+
+
+class Promotion(msgspec.Struct, Generic[K], frozen=True, gc=False):
+    """
+    The time of a delayed ask has come.
+
+    Attributes:
+        ask: The ask.
+        at: The time that it waited for.
+        verdict: `QUEUED`; `PARKED` if the key is in work; `FOLDED` if the key is ready already (classic queue only).
+    """
+
+    key: K
+    ask: int
+    at: Instant
+    verdict: Verdict
 
 
 class Item(msgspec.Struct, Generic[K], frozen=True, gc=False):
@@ -95,6 +118,7 @@ class Row(Generic[K]):
     Attributes:
         is_locked: Whether it must wait until the key is done, since the key is handed out.
         number: Tells entries of one key apart; a later entry has a higher number.
+        is_quiet: Whether only quiet asks made it.
     """
 
     key: K
@@ -105,6 +129,7 @@ class Row(Generic[K]):
     causes: tuple[int, ...]
     is_locked: bool
     number: int
+    is_quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +145,7 @@ class QueueSnapshot(Generic[K]):
         next_ready_at: When the next waiting entry becomes ready.
         consumers: How many consumers wait.
         dead_places: Places of entries that moved or left, still in the lines.
+        drains: How many `shut_down_with_drain` wait; always 0 on the priority queue.
     """
 
     at: Instant
@@ -130,3 +156,5 @@ class QueueSnapshot(Generic[K]):
     consumers: int
     dead_places: int
     is_shut_down: bool
+    discipline: Discipline = "priority"
+    drains: int = 0

@@ -21,113 +21,76 @@ Invariants (see check.py):
     Q10  Dead places in the lines are never more than the entries plus `DEAD_PLACES_MAX`.
     Q11  An entry carries at most `CAUSES_MAX` causes.
     Q12  Once shut down, no consumer waits.
+    Q13  A quiet entry is ready and locked.
 
 Mirrors: controller-runtime `pkg/controller/priorityqueue`.
-Differs: asks are applied at once, not buffered; what became of each is an answer (`Placed`); consumers can leave.
+Differs: asks are applied at once, not buffered; what became of each is an answer (`Placed`); consumers can leave; quiet
+asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import count
 from typing import Generic, TypeVar
 
-from reconciler.instant import Instant
-from reconciler.workqueue.answers import Item, Placed, QueueSnapshot, Row, Standing, Verdict
+import msgspec
 
-__all__ = ["CAUSES_MAX", "DEAD_PLACES_MAX", "PriorityCore"]
+from reconciler.errors import InvariantError
+from reconciler.instant import Instant
+from reconciler.workqueue.answers import (
+    CAUSES_MAX,
+    Discipline,
+    Item,
+    Placed,
+    Promotion,
+    QueueSnapshot,
+    Row,
+    Standing,
+    Verdict,
+)
+
+__all__ = ["DEAD_PLACES_MAX", "PriorityCore"]
 
 K = TypeVar("K", bound=Hashable)
-
-CAUSES_MAX = 16
-"""Causes that one entry keeps; the newest stay."""
 
 DEAD_PLACES_MAX = 64
 """Dead places that a line may hold beyond the number of its entries before it is cleaned."""
 
+# On the hot path the class attribute costs a lookup more.
+_QUEUED, _PARKED, _DELAYED = Verdict.QUEUED, Verdict.PARKED, Verdict.DELAYED
 
-class _Entry(Generic[K]):
-    __slots__ = ("ask", "causes", "counter", "is_ready", "key", "number", "priority", "ready_at", "ticket")
 
-    def __init__(
-        self, key: K, number: int, priority: int, ready_at: Instant, ask: int, causes: tuple[int, ...]
-    ) -> None:
-        self.key = key
-        self.number = number
-        self.counter = number
-        self.priority = priority
-        self.ready_at = ready_at
-        self.is_ready = False
-        self.ask = ask
-        self.causes = causes
-        self.ticket = 0  # of its place in a line; 0: in no line
+class _Entry(msgspec.Struct, Generic[K], gc=False):
+    """`place` is the counter under which it stands in a line, 0 in no line; an older place of it is dead."""
+
+    key: K
+    number: int
+    counter: int
+    priority: int
+    ready_at: Instant
+    ask: int
+    causes: tuple[int, ...]
+    is_ready: bool
+    is_quiet: bool
+    place: int = 0
 
     def unite(self, causes: tuple[int, ...]) -> None:
         if causes:
             self.causes = tuple(dict.fromkeys(self.causes + causes))[-CAUSES_MAX:]
 
-    def item(self) -> Item[K]:
-        return Item(self.key, self.priority, self.causes, self.ready_at, self.ask)
-
     def row(self, standing: Standing, *, is_locked: bool) -> Row[K]:
-        return Row(self.key, standing, self.ready_at, self.priority, self.ask, self.causes, is_locked, self.number)
-
-
-class _Line(Generic[K]):
-    """
-    Entries in their order: a heap in which an entry that moves or leaves leaves a dead place behind.
-
-    A place is dead if its ticket is not the entry's any more. Both lines of a queue draw from the same tickets.
-    """
-
-    __slots__ = ("_entries", "_heap", "_tickets")
-
-    def __init__(self, tickets: Iterator[int]) -> None:
-        self._heap: list[tuple[int, int, int, int, _Entry[K]]] = []
-        self._entries = 0
-        self._tickets = tickets
-
-    def put(self, entry: _Entry[K]) -> None:
-        """Place `entry` by what it says now; if it stands in this line, it moves."""
-        if not entry.ticket:
-            self._entries += 1
-        entry.ticket = next(self._tickets)
-        time = 0 if entry.is_ready else entry.ready_at
-        heappush(self._heap, (time, -entry.priority, entry.counter, entry.ticket, entry))
-        self._clean_if_worth_it()
-
-    def remove(self, entry: _Entry[K]) -> None:
-        entry.ticket = 0
-        self._entries -= 1
-        self._clean_if_worth_it()
-
-    def pop(self) -> _Entry[K] | None:
-        entry = self.first()
-        if entry is not None:
-            heappop(self._heap)
-            entry.ticket = 0
-            self._entries -= 1
-        return entry
-
-    def first(self) -> _Entry[K] | None:
-        heap = self._heap
-        while heap:
-            place = heap[0]
-            if place[3] == place[4].ticket:
-                return place[4]
-            heappop(heap)
-        return None
-
-    @property
-    def dead_places(self) -> int:
-        return len(self._heap) - self._entries
-
-    def _clean_if_worth_it(self) -> None:
-        # Without this, a key that asks for 30 s and is woken each millisecond would leave 30,000 places behind.
-        if len(self._heap) > 2 * self._entries + DEAD_PLACES_MAX // 2:
-            self._heap = [place for place in self._heap if place[3] == place[4].ticket]
-            heapify(self._heap)
+        return Row(
+            self.key,
+            standing,
+            self.ready_at,
+            self.priority,
+            self.ask,
+            self.causes,
+            is_locked,
+            self.number,
+            self.is_quiet,
+        )
 
 
 class PriorityCore(Generic[K]):
@@ -138,14 +101,18 @@ class PriorityCore(Generic[K]):
     asks `hand_out` until it answers None: each answer names the consumer that is served, first come, first served.
     """
 
+    discipline: Discipline = "priority"
+
     def __init__(self) -> None:
-        tickets = count(1)
         self._entries: dict[K, _Entry[K]] = {}
         self._held: dict[K, _Entry[K]] = {}
-        self._ready: _Line[K] = _Line(tickets)
-        self._waiting: _Line[K] = _Line(tickets)
+        # Heaps. An entry that moves or leaves leaves a dead place behind.
+        self._ready: list[tuple[int, int, _Entry[K]]] = []
+        self._waiting: list[tuple[Instant, int, int, _Entry[K]]] = []
+        self._placed_ready = 0
+        self._placed_waiting = 0
         self._consumers: dict[int, None] = {}
-        self._counters = count(1)
+        self._counter = 0
         self._length = 0
         self._now = Instant(0)
         self._is_shut_down = False
@@ -159,43 +126,104 @@ class PriorityCore(Generic[K]):
         priority: int | None = None,
         ask: int = 0,
         causes: tuple[int, ...] = (),
+        quiet: bool = False,
     ) -> Placed[K]:
         """
         Ask for `key` at `ready_at`, and return what became of that.
 
         A `ready_at` that is not after `now` asks for now. No priority means 0. An existing entry takes the sooner time
-        and the higher priority.
+        and the higher priority. If only quiet asks made an entry while its key is in work, `withdraw` can undo it.
+
+        Raises:
+            InvariantError: Something is due before `now`, and was not made ready by `advance`.
         """
-        self.advance(now)
+        if now > self._now:
+            self._move_to(now)
         asked_for = ready_at if ready_at > now else now
         if self._is_shut_down:
             return Placed(
                 key, Verdict.SHUT_DOWN, ask, now, asked_for, asked_for, priority or 0, causes, 0, asked_for, ask
             )
         entry = self._entries.get(key)
-        if entry is None:
-            entry = self._enter(key, now, asked_for, priority or 0, ask, causes)
-            verdict = Verdict.QUEUED if entry.is_ready else Verdict.DELAYED
-            return Placed(key, verdict, ask, now, asked_for, asked_for, entry.priority, causes, ask)
-        entry.unite(causes)
-        self._raise_priority(entry, priority or 0)
-        verdict, lost_at, lost_ask = self._merge_time(entry, now, asked_for, ask)
-        return Placed(
-            key, verdict, ask, now, asked_for, entry.ready_at, entry.priority, causes, entry.ask, lost_at, lost_ask
-        )
+        if entry is not None:
+            return self._merge(entry, now, asked_for, priority or 0, ask, causes, quiet)
+        counter = self._counter = self._counter + 1
+        level = priority or 0
+        is_ready = asked_for <= now
+        entry = _Entry(key, counter, counter, level, asked_for, ask, causes[-CAUSES_MAX:], is_ready, False)
+        self._entries[key] = entry
+        verdict = _DELAYED
+        if not is_ready:
+            self._place_waiting(entry)
+        else:
+            self._length += 1
+            if key in self._held:
+                entry.is_quiet = quiet
+                verdict = _PARKED
+            else:
+                verdict = _QUEUED
+                entry.place = counter
+                self._placed_ready += 1
+                heappush(self._ready, (-level, counter, entry))
+        return Placed(key, verdict, ask, now, asked_for, asked_for, level, causes, ask)
 
-    def advance(self, now: Instant) -> None:
-        """Make ready what is due at `now`. Once shut down, time stands still."""
-        if self._is_shut_down or now <= self._now:
-            return
+    def hold(self, key: K, *, now: Instant, ready_at: Instant, ask: int, causes: tuple[int, ...]) -> Placed[K]:
+        """
+        Let a quiet event wait with `key` for the owed time `ready_at`: causes are united, nothing else changes.
+
+        A key that has no entry gets one that waits for `ready_at`.
+        """
+        entry = self._entries.get(key)
+        if entry is None or self._is_shut_down:
+            return self.add(key, now=now, ready_at=ready_at, ask=ask, causes=causes)
+        if now > self._now:
+            self._move_to(now)
+        entry.unite(causes)
+        return Placed(key, Verdict.HELD, ask, now, ready_at, entry.ready_at, entry.priority, causes, entry.ask)
+
+    def withdraw(self, key: K) -> tuple[int, ...] | None:
+        """Take back the entry that only quiet asks made while `key` is in work; return its causes, None without one."""
+        entry = self._entries.get(key)
+        if entry is None or not entry.is_quiet:
+            return None
+        del self._entries[key]
+        self._length -= 1
+        return entry.causes
+
+    def cancel(self, key: K, ask: int) -> bool:
+        """Take back the delayed ask `ask`, and return whether it was there: ready ones and other asks stay."""
+        entry = self._entries.get(key)
+        if entry is None or entry.is_ready or entry.ask != ask:
+            return False
+        del self._entries[key]
+        self._unplace_waiting(entry)
+        return True
+
+    def advance(self, now: Instant) -> Sequence[Promotion[K]]:
+        """Make ready what is due at `now`; return what became of each, in order. Once shut down, time stands still."""
+        if now <= self._now or self._is_shut_down:
+            return ()
         self._now = now
-        while (entry := self._waiting.first()) is not None and entry.ready_at <= now:
-            entry.counter = next(self._counters)
+        if not self._waiting or self._waiting[0][0] > now:
+            return ()
+        promotions: list[Promotion[K]] = []
+        while (entry := self._first_waiting()) is not None and entry.ready_at <= now:
+            self._unplace_waiting(entry)
+            entry.counter = self._next_counter()
             self._make_ready(entry)
+            verdict = _QUEUED if entry.place else _PARKED
+            promotions.append(Promotion(entry.key, entry.ask, entry.ready_at, verdict))
+        return promotions
 
     def take(self, *, now: Instant) -> Item[K] | None:
-        """Hand out the first key that can be, unless consumers wait: they come first. None: there is none."""
-        self.advance(now)
+        """
+        Hand out the first key that can be, unless consumers wait: they come first. None: there is none.
+
+        Raises:
+            InvariantError: As `add`.
+        """
+        if now > self._now:
+            self._move_to(now)
         return None if self._consumers else self._take_first()
 
     def join(self, consumer: int) -> None:
@@ -226,28 +254,33 @@ class PriorityCore(Generic[K]):
         locked until the one given back was handed out again and is done.
         """
         entry = self._held[key]
-        if key not in self._entries:
+        later = self._entries.get(key)
+        if later is None:
             self._entries[key] = self._held.pop(key)
+        else:
+            later.is_quiet = False
         self._length += 1
-        self._ready.put(entry)
+        self._place_ready(entry)
 
     def done(self, key: K) -> None:
         """Unlock `key`; if it was asked for meanwhile, it can be handed out again. A key nobody holds is ignored."""
-        if not self.is_held(key):
+        held = self._held.get(key)
+        if held is None or held.place:
             return
         del self._held[key]
         entry = self._entries.get(key)
         if entry is not None and entry.is_ready:
-            self._ready.put(entry)
+            entry.is_quiet = False
+            self._place_ready(entry)
 
     def is_held(self, key: K) -> bool:
         """Whether `key` is in somebody's hands."""
         entry = self._held.get(key)
-        return entry is not None and not entry.ticket
+        return entry is not None and not entry.place
 
     def next_ready_at(self) -> Instant | None:
         """Return when the next waiting entry becomes ready; None if none will."""
-        entry = None if self._is_shut_down else self._waiting.first()
+        entry = None if self._is_shut_down else self._first_waiting()
         return None if entry is None else entry.ready_at
 
     def shut_down(self) -> tuple[int, ...]:
@@ -279,9 +312,9 @@ class PriorityCore(Generic[K]):
 
     def snapshot(self) -> QueueSnapshot[K]:
         """Return everything there is to see, at the latest moment that the core was told of."""
-        first = None if self._is_shut_down else self._ready.first()
-        held = [entry.row(Standing.HELD, is_locked=False) for entry in self._held.values() if not entry.ticket]
-        given_back = [entry for entry in self._held.values() if entry.ticket]
+        first = None if self._is_shut_down else self._first_ready()
+        held = [entry.row(Standing.HELD, is_locked=False) for entry in self._held.values() if not entry.place]
+        given_back = [entry for entry in self._held.values() if entry.place]
         ready = given_back + [entry for entry in self._entries.values() if entry.is_ready]
         ready.sort(key=lambda entry: (-entry.priority, entry.counter))
         waiting = [entry for entry in self._entries.values() if not entry.is_ready]
@@ -290,34 +323,61 @@ class PriorityCore(Generic[K]):
             at=self._now,
             rows=(
                 *held,
-                *(entry.row(Standing.READY, is_locked=not entry.ticket) for entry in ready),
+                *(entry.row(Standing.READY, is_locked=not entry.place) for entry in ready),
                 *(entry.row(Standing.WAITING, is_locked=entry.key in self._held) for entry in waiting),
             ),
             length=self._length,
             up_next=None if first is None else first.number,
             next_ready_at=self.next_ready_at(),
             consumers=len(self._consumers),
-            dead_places=self._ready.dead_places + self._waiting.dead_places,
+            dead_places=len(self._ready) + len(self._waiting) - self._placed_ready - self._placed_waiting,
             is_shut_down=self._is_shut_down,
         )
 
-    def _enter(
-        self, key: K, now: Instant, ready_at: Instant, priority: int, ask: int, causes: tuple[int, ...]
-    ) -> _Entry[K]:
-        entry = self._entries[key] = _Entry(key, next(self._counters), priority, ready_at, ask, causes[-CAUSES_MAX:])
-        if ready_at <= now:
-            self._make_ready(entry)
-        else:
-            self._waiting.put(entry)
-        return entry
-
-    def _raise_priority(self, entry: _Entry[K], priority: int) -> None:
-        if priority <= entry.priority:
+    def _move_to(self, now: Instant) -> None:
+        if self._is_shut_down:
             return
-        entry.priority = priority
-        entry.counter = next(self._counters)
-        if entry.ticket:  # a locked ready entry is in no line
-            (self._ready if entry.is_ready else self._waiting).put(entry)
+        due = self.next_ready_at()
+        if due is not None and due <= now:
+            raise InvariantError(f"the queue was asked at {now}, but not advanced to {due}, when a key became ready")
+        self._now = now
+
+    def _next_counter(self) -> int:
+        self._counter += 1
+        return self._counter
+
+    def _merge(
+        self,
+        entry: _Entry[K],
+        now: Instant,
+        asked_for: Instant,
+        priority: int,
+        ask: int,
+        causes: tuple[int, ...],
+        quiet: bool,
+    ) -> Placed[K]:
+        entry.unite(causes)
+        if not quiet:
+            entry.is_quiet = False
+        if priority > entry.priority:
+            entry.priority = priority
+            entry.counter = self._next_counter()
+            if entry.place:  # a locked ready entry is in no line
+                (self._place_ready if entry.is_ready else self._place_waiting)(entry)
+        verdict, lost_at, lost_ask = self._merge_time(entry, now, asked_for, ask)
+        return Placed(
+            entry.key,
+            verdict,
+            ask,
+            now,
+            asked_for,
+            entry.ready_at,
+            entry.priority,
+            causes,
+            entry.ask,
+            lost_at,
+            lost_ask,
+        )
 
     def _merge_time(
         self, entry: _Entry[K], now: Instant, asked_for: Instant, ask: int
@@ -329,27 +389,89 @@ class PriorityCore(Generic[K]):
         if entry.is_ready or asked_for > entry.ready_at:
             return Verdict.KEPT_SOONER, asked_for, ask
         lost_at, lost_ask = entry.ready_at, entry.ask
-        entry.ready_at, entry.ask = asked_for, ask
+        entry.ask = ask
         if is_now:
+            self._unplace_waiting(entry)
+            entry.ready_at = asked_for
             self._make_ready(entry)
             return Verdict.MADE_READY, lost_at, lost_ask
-        self._waiting.put(entry)
+        entry.ready_at = asked_for
+        self._place_waiting(entry)
         return Verdict.SOONER, lost_at, lost_ask
 
     def _make_ready(self, entry: _Entry[K]) -> None:
-        if entry.ticket:
-            self._waiting.remove(entry)
         entry.is_ready = True
         self._length += 1
         if entry.key not in self._held:
-            self._ready.put(entry)
+            self._place_ready(entry)
+
+    def _place_ready(self, entry: _Entry[K]) -> None:
+        """Place `entry` by what it says now; if it stands in the line, it moves."""
+        if not entry.place:
+            self._placed_ready += 1
+        entry.place = entry.counter
+        heappush(self._ready, (-entry.priority, entry.counter, entry))
+        # Without this, a key whose priority rises again and again would leave a place behind for each.
+        if len(self._ready) > 2 * self._placed_ready + DEAD_PLACES_MAX // 2:
+            self._ready = [place for place in self._ready if place[1] == place[2].place]
+            heapify(self._ready)
+
+    def _place_waiting(self, entry: _Entry[K]) -> None:
+        if not entry.place:
+            self._placed_waiting += 1
+        entry.place = entry.counter
+        heappush(self._waiting, (entry.ready_at, -entry.priority, entry.counter, entry))
+        self._clean_waiting()
+
+    def _unplace_waiting(self, entry: _Entry[K]) -> None:
+        entry.place = 0
+        self._placed_waiting -= 1
+        self._clean_waiting()
+
+    def _clean_waiting(self) -> None:
+        # Without this, a key that asks for 30 s and is woken each millisecond would leave 30,000 places behind.
+        if len(self._waiting) > 2 * self._placed_waiting + DEAD_PLACES_MAX // 2:
+            self._waiting = [place for place in self._waiting if _waits_at(place)]
+            heapify(self._waiting)
+
+    def _first_ready(self) -> _Entry[K] | None:
+        heap = self._ready
+        while heap:
+            place = heap[0]
+            if place[1] == place[2].place:
+                return place[2]
+            heappop(heap)
+        return None
+
+    def _first_waiting(self) -> _Entry[K] | None:
+        heap = self._waiting
+        while heap:
+            place = heap[0]
+            if _waits_at(place):
+                return place[3]
+            heappop(heap)
+        return None
 
     def _take_first(self) -> Item[K] | None:
-        entry = None if self._is_shut_down else self._ready.pop()
-        if entry is None:
+        heap = self._ready
+        if self._is_shut_down:
             return None
-        self._length -= 1
-        if self._entries.get(entry.key) is entry:
-            del self._entries[entry.key]
-            self._held[entry.key] = entry
-        return entry.item()
+        while heap:
+            _, counter, entry = heappop(heap)
+            if counter != entry.place:
+                continue
+            entry.place = 0
+            self._placed_ready -= 1
+            self._length -= 1
+            key = entry.key
+            if self._entries.get(key) is entry:
+                del self._entries[key]
+                self._held[key] = entry
+            return Item(key, entry.priority, entry.causes, entry.ready_at, entry.ask)
+        return None
+
+
+def _waits_at(place: tuple[Instant, int, int, _Entry[K]]) -> bool:
+    # The time too: an entry that moves to a sooner time keeps its counter.
+    ready_at, _, counter, entry = place
+    return counter == entry.place and ready_at == entry.ready_at and not entry.is_ready

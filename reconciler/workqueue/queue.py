@@ -1,8 +1,8 @@
 """
-The priority queue that workers wait on: a `PriorityCore`, a clock, a rate limiter, and one timer.
+The queues that workers wait on: a core, a clock, a rate limiter, and one timer.
 
-Only `get` waits. Everything else happens at once, so no task switch can come between a decision and its record. It
-belongs to the event loop's thread.
+Only `get` and `shut_down_with_drain` wait. Everything else happens at once, so no task switch can come between a
+decision and its record. A queue belongs to the event loop's thread.
 """
 
 from __future__ import annotations
@@ -11,62 +11,66 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable
 from datetime import timedelta
 from itertools import count
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar, cast
 
 from reconciler.errors import NotHeldError
 from reconciler.instant import Clock, Instant, nanoseconds
-from reconciler.workqueue.answers import Item, Placed, QueueSnapshot
+from reconciler.workqueue.answers import Discipline, Item, Placed, Promotion, QueueSnapshot
+from reconciler.workqueue.classic import ClassicCore
+from reconciler.workqueue.contract import AskedBy, QueueCore
 from reconciler.workqueue.core import PriorityCore
-from reconciler.workqueue.ratelimit import RateLimiter
+from reconciler.workqueue.ratelimit import (
+    RateLimiter,
+    default_controller_rate_limiter,
+    default_priority_rate_limiter,
+)
 
-__all__ = ["AskedBy", "PriorityQueue"]
+__all__ = ["ClassicQueue", "PriorityQueue"]
 
 K = TypeVar("K", bound=Hashable)
 
-AskedBy = Literal["event", "requeue_after", "backoff", "requeue"]
-"""Who asks: something happened, or a pass ended with `requeue_after`, with an error, or with `requeue`."""
 
+class _Queue(Generic[K]):
+    """What both queues do alike. Arguments: see `PriorityQueue`."""
 
-class PriorityQueue(Generic[K]):
-    """
-    Hands each key to one worker at a time: the highest priority first, delayed keys when they are due.
-
-    Args:
-        clock: Must run as fast as the event loop's own clock, which sets the timer.
-        rate_limiter: Delays the rate-limited asks.
-        on_placed: Called with the answer to every ask and who asked, before any worker is woken. It must not raise.
-        ask_ids: Gives each ask its id; positive and different each time.
-
-    Mirrors: controller-runtime `priorityqueue.PriorityQueue`.
-    Differs: `get` can be cancelled; `done` of a key that nobody holds is an error; a second `shut_down` is harmless.
-    """
+    _charges_limiter_after_shut_down: bool
+    _limiter_excludes_after: bool
 
     def __init__(
         self,
+        core: QueueCore[K],
         *,
         clock: Clock,
         rate_limiter: RateLimiter[K],
-        on_placed: Callable[[Placed[K], AskedBy], None] | None = None,
-        ask_ids: Callable[[], int] | None = None,
+        on_placed: Callable[[Placed[K], AskedBy], None] | None,
+        on_promoted: Callable[[Promotion[K]], None] | None,
+        ask_ids: Callable[[], int] | None,
     ) -> None:
         self._clock = clock
         self._rate_limiter = rate_limiter
         self._on_placed = on_placed
+        self._on_promoted = on_promoted
         self._ask_ids = ask_ids or count(1).__next__
-        self._core: PriorityCore[K] = PriorityCore()
+        self._core = core
         self._consumer_ids = count(1)
         self._futures: dict[int, asyncio.Future[Item[K] | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due: Instant | None = None
 
+    @property
+    def discipline(self) -> Discipline:
+        """Which of Go's queues it is."""
+        return self._core.discipline
+
     def add(self, key: K, *, causes: tuple[int, ...] = (), by: AskedBy = "event") -> None:
-        """Ask for `key` now. A delayed wake-up of the key is used up by this, as in Go."""
-        self.add_with_opts((key,), causes=causes, by=by)
+        """Ask for `key` now. On the priority queue this uses up a delayed wake-up of the key, as in Go."""
+        now = self._advance()
+        self._tell(self._core.add(key, now=now, ready_at=now, ask=self._ask_ids(), causes=causes), by, now)
 
     def add_after(
         self, key: K, delay: timedelta, *, causes: tuple[int, ...] = (), by: AskedBy = "requeue_after"
     ) -> None:
-        """Ask for `key` after `delay`; zero or less asks for now. It is lost if the key is ready, or due sooner."""
+        """Ask for `key` after `delay`; zero or less asks for now. Of two delayed asks for a key the sooner counts."""
         self.add_with_opts((key,), after=delay, causes=causes, by=by)
 
     def add_rate_limited(self, key: K, *, causes: tuple[int, ...] = (), by: AskedBy = "backoff") -> None:
@@ -82,20 +86,31 @@ class PriorityQueue(Generic[K]):
         priority: int | None = None,
         causes: tuple[int, ...] = (),
         by: AskedBy = "event",
+        quiet: bool = False,
     ) -> None:
         """
         Ask for each of `keys`, in order; a key that is named twice asks twice.
 
-        With both `after` and `rate_limited` the smaller delay counts. Zero `after` means none was given; a negative
-        one asks for now. The limiter counts a failure in any case, except after `shut_down`. No priority means 0.
+        Args:
+            keys: The keys.
+            after: The delay; None or zero means none was given, a negative one asks for now.
+            rate_limited: Count a failure of each key, and wait for the rate limiter. Together with `after` the smaller
+                delay counts on the priority queue, and the limiter's alone on the classic one.
+            priority: None means 0. The classic queue has no priorities.
+            causes: The ids of the records that led to this.
+            by: Who asks.
+            quiet: Whether `withdraw` may undo it as long as the key is in work.
 
-        Mirrors: controller-runtime `PriorityQueue.AddWithOpts`.
+        Raises:
+            TypeError: `after` is no `timedelta`, or a key cannot be hashed.
+
+        Mirrors: controller-runtime `PriorityQueue.AddWithOpts`; for the classic queue its `priorityQueueWrapper`.
         """
-        now = self._clock.now()
-        after_ns = 0 if after is None else nanoseconds(after)
+        after_ns = 0 if after is None else _delay(after)
+        now = self._advance()
         try:
             for key in keys:
-                delay = self._limited(key, after_ns) if rate_limited else after_ns
+                delay = self._limited(key, now, after_ns) if rate_limited else after_ns
                 placed = self._core.add(
                     key,
                     now=now,
@@ -103,6 +118,7 @@ class PriorityQueue(Generic[K]):
                     priority=priority,
                     ask=self._ask_ids(),
                     causes=causes,
+                    quiet=quiet,
                 )
                 if self._on_placed is not None:
                     self._on_placed(placed, by)
@@ -110,6 +126,35 @@ class PriorityQueue(Generic[K]):
             # Whatever the limiter or the observer raised, a key that is in must reach its worker.
             if self._futures:
                 self._serve(now)
+
+    def add_at(
+        self,
+        key: K,
+        ready_at: Instant,
+        *,
+        priority: int | None = None,
+        causes: tuple[int, ...] = (),
+        by: AskedBy = "requeue_after",
+    ) -> Placed[K]:
+        """Ask for `key` at a moment of the queue's clock, and return what became of that."""
+        now = self._advance()
+        placed = self._core.add(key, now=now, ready_at=ready_at, priority=priority, ask=self._ask_ids(), causes=causes)
+        self._tell(placed, by, now)
+        return placed
+
+    def hold(self, key: K, until: Instant, *, causes: tuple[int, ...] = ()) -> None:
+        """Let a quiet event wait with `key` for the owed time `until`; without an entry the key gets one for then."""
+        now = self._advance()
+        self._tell(self._core.hold(key, now=now, ready_at=until, ask=self._ask_ids(), causes=causes), "hold", now)
+
+    def withdraw(self, key: K) -> tuple[int, ...] | None:
+        """Take back what only quiet asks made while `key` is in work; return its causes, None if there is nothing."""
+        return self._core.withdraw(key)
+
+    def cancel(self, key: K, ask: int) -> bool:
+        """Take back the delayed ask with the id `ask`, and return whether it was still there."""
+        self._advance()
+        return self._core.cancel(key, ask)
 
     async def get(self) -> Item[K] | None:
         """
@@ -120,16 +165,15 @@ class PriorityQueue(Generic[K]):
 
         Cancelled, it takes nothing: a key that was chosen for it goes to the next consumer, or back to its old place.
         """
-        if self._core.is_shut_down:
-            return None
-        now = self._clock.now()
-        item = self._core.take(now=now)
-        if item is not None:
+        core = self._core
+        now = self._advance()
+        item = core.take(now=now)
+        if item is not None or core.is_shut_down:
             return item
         consumer = next(self._consumer_ids)
         future: asyncio.Future[Item[K] | None] = asyncio.get_running_loop().create_future()
         self._futures[consumer] = future
-        self._core.join(consumer)
+        core.join(consumer)
         self._serve(now)
         try:
             return await future
@@ -148,7 +192,7 @@ class PriorityQueue(Generic[K]):
             raise NotHeldError(f"done({key!r}): the key must be held, but nobody holds it")
         self._core.done(key)
         if self._futures:
-            self._serve(self._clock.now())
+            self._serve(self._advance())
 
     def forget(self, key: K) -> None:
         """Drop the failures of `key`; a wake-up that waits stands."""
@@ -160,43 +204,57 @@ class PriorityQueue(Generic[K]):
 
     def shut_down(self) -> None:
         """
-        End every `get` with None, now and later; ignore every ask. Keys that are queued are not handed out any more.
+        Ignore every ask from now on, and let no `get` wait. A second call is harmless.
 
-        Mirrors: controller-runtime `PriorityQueue.ShutDown`, which abandons what is queued.
+        Mirrors: `ShutDown`: the classic queue still hands out what is ready, the priority queue abandons it.
         """
-        for consumer in self._core.shut_down():
-            future = self._futures.pop(consumer)
-            if not future.done():
-                future.set_result(None)
-        self._set_timer(self._clock.now())
+        self._advance()
+        self._release(self._core.shut_down())
 
     @property
     def is_shutting_down(self) -> bool:
-        """Whether `shut_down` was called."""
+        """Whether it was shut down."""
         return self._core.is_shut_down
 
     def __len__(self) -> int:
-        """Return how many keys are ready, including those that a worker still holds from before."""
-        self._serve(self._clock.now())
+        """Return how many keys are ready, as Go's queue of this kind counts them."""
+        self._serve(self._advance())
         return len(self._core)
 
     def snapshot(self) -> QueueSnapshot[K]:
         """Return all entries as they stand now: held, ready and waiting."""
-        self._serve(self._clock.now())
+        self._serve(self._advance())
         return self._core.snapshot()
 
     def __repr__(self) -> str:
-        return repr(self._core).replace("PriorityCore", "PriorityQueue")
+        return repr(self._core).replace("Core", "Queue")
 
-    def _limited(self, key: K, after_ns: int) -> int:
-        if self._core.is_shut_down:
+    def _tell(self, placed: Placed[K], by: AskedBy, now: Instant) -> None:
+        try:
+            if self._on_placed is not None:
+                self._on_placed(placed, by)
+        finally:
+            # Whatever the observer raised, a key that is in must reach its worker.
+            if self._futures:
+                self._serve(now)
+
+    def _limited(self, key: K, now: Instant, after_ns: int) -> int:
+        if self._core.is_shut_down and not self._charges_limiter_after_shut_down:
             return after_ns
-        limit = self._rate_limiter.when(key)
-        return limit if after_ns == 0 else min(after_ns, limit)
+        limit = self._rate_limiter.when(key, now)
+        return limit if after_ns == 0 or self._limiter_excludes_after else min(after_ns, limit)
+
+    def _advance(self) -> Instant:
+        """Make ready what is due, and return the present moment."""
+        now = self._clock.now()
+        promotions = self._core.advance(now)
+        if promotions and self._on_promoted is not None:
+            for promotion in promotions:
+                self._on_promoted(promotion)
+        return now
 
     def _serve(self, now: Instant) -> None:
-        """Make ready what is due, give keys to consumers that wait, and set the timer for the rest."""
-        self._core.advance(now)
+        """Give keys to consumers that wait, and set the timer for the rest."""
         while (handed := self._core.hand_out()) is not None:
             consumer, item = handed
             future = self._futures.pop(consumer)
@@ -207,13 +265,22 @@ class PriorityQueue(Generic[K]):
                 future.set_result(item)
         self._set_timer(now)
 
+    def _release(self, consumers: Iterable[int]) -> None:
+        """Let consumers go without a key."""
+        for consumer in consumers:
+            future = self._futures.pop(consumer)
+            if not future.done():
+                future.set_result(None)
+        self._set_timer(self._clock.now())
+
     def _leave(self, consumer: int, future: asyncio.Future[Item[K] | None]) -> None:
         """Undo a `get` that is cancelled: before it was served, or after that and before it ran."""
         self._futures.pop(consumer, None)
         self._core.leave(consumer)
+        now = self._advance()
         if future.done() and not future.cancelled() and (item := future.result()) is not None:
             self._core.give_back(item.key)
-        self._serve(self._clock.now())
+        self._serve(now)
 
     def _set_timer(self, now: Instant) -> None:
         """Let the loop wake us when the next key is due, as long as somebody waits for it."""
@@ -232,4 +299,133 @@ class PriorityQueue(Generic[K]):
         self._timer = None
         self._timer_due = None
         # The loop may be early by its resolution: then nothing is due yet, and the timer is set once more.
-        self._serve(self._clock.now())
+        self._serve(self._advance())
+
+
+class PriorityQueue(_Queue[K]):
+    """
+    Hands each key to one worker at a time: the highest priority first, delayed keys when they are due.
+
+    Args:
+        clock: Must run as fast as the event loop's own clock, which sets the timer.
+        rate_limiter: Delays the rate-limited asks; the default is `default_priority_rate_limiter()`.
+        on_placed: Called with the answer to every ask and who asked, before any worker is woken. It must not raise.
+        on_promoted: Called with each delayed ask whose time has come. It must not raise.
+        ask_ids: Gives each ask its id; positive and different each time.
+
+    Mirrors: controller-runtime `priorityqueue.PriorityQueue`.
+    Differs: `get` can be cancelled; `done` of a key that nobody holds is an error; a second `shut_down` is harmless.
+    """
+
+    _charges_limiter_after_shut_down = False
+    _limiter_excludes_after = False
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        rate_limiter: RateLimiter[K] | None = None,
+        on_placed: Callable[[Placed[K], AskedBy], None] | None = None,
+        on_promoted: Callable[[Promotion[K]], None] | None = None,
+        ask_ids: Callable[[], int] | None = None,
+    ) -> None:
+        super().__init__(
+            PriorityCore(),
+            clock=clock,
+            rate_limiter=rate_limiter or default_priority_rate_limiter(),
+            on_placed=on_placed,
+            on_promoted=on_promoted,
+            ask_ids=ask_ids,
+        )
+
+    async def shut_down_with_drain(self) -> None:
+        """Do what `shut_down` does, and wait for nothing. Mirrors: controller-runtime's `ShutDownWithDrain`."""
+        self.shut_down()
+
+
+class ClassicQueue(_Queue[K]):
+    """
+    Hands each key to one worker at a time, first in, first out; delayed asks stand beside, and events never cost them.
+
+    Arguments are those of `PriorityQueue`; the default limiter is `default_controller_rate_limiter()`. Priorities are
+    ignored.
+
+    Mirrors: client-go `workqueue.TypedRateLimitingInterface`.
+    Differs: `get` can be cancelled; `done` of a key that nobody holds is an error.
+    """
+
+    _charges_limiter_after_shut_down = True
+    _limiter_excludes_after = True
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        rate_limiter: RateLimiter[K] | None = None,
+        on_placed: Callable[[Placed[K], AskedBy], None] | None = None,
+        on_promoted: Callable[[Promotion[K]], None] | None = None,
+        ask_ids: Callable[[], int] | None = None,
+    ) -> None:
+        self._classic: ClassicCore[K] = ClassicCore()
+        super().__init__(
+            self._classic,
+            clock=clock,
+            rate_limiter=rate_limiter or default_controller_rate_limiter(),
+            on_placed=on_placed,
+            on_promoted=on_promoted,
+            ask_ids=ask_ids,
+        )
+        self._drain_ids = count(1)
+        self._drain_futures: dict[int, asyncio.Future[None]] = {}
+
+    def done(self, key: K) -> None:
+        """See `PriorityQueue.done`."""
+        super().done(key)
+        self._end_drains()
+
+    def shut_down(self) -> None:
+        """
+        Ignore every ask from now on; `get` hands out what is ready, and then answers None. It ends every drain.
+
+        Mirrors: client-go `ShutDown`.
+        """
+        super().shut_down()
+        self._end_drains()
+
+    async def shut_down_with_drain(self) -> None:
+        """
+        Do what `shut_down` does, and wait until nothing is in work. What is ready does not hold it up, as in Go.
+
+        Cancelled: the queue is shut down all the same; a turn that was given to this drain goes to the next.
+
+        Mirrors: client-go `ShutDownWithDrain`, of which two at once are ended by one `done` each.
+        """
+        drain = next(self._drain_ids)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._drain_futures[drain] = future
+        self._advance()
+        self._release(self._classic.drain(drain))
+        self._end_drains()
+        try:
+            await future
+        except asyncio.CancelledError:
+            if self._drain_futures.pop(drain, None) is None:
+                self._classic.signal_drain()
+            else:
+                self._classic.leave_drain(drain)
+            self._end_drains()
+            raise
+
+    def _end_drains(self) -> None:
+        for drain in self._classic.drained():
+            future = self._drain_futures.pop(drain)
+            if future.done():  # cancelled a moment ago: the next one has its turn
+                self._classic.signal_drain()
+            else:
+                future.set_result(None)
+
+
+def _delay(span: timedelta) -> int:
+    if not isinstance(cast("object", span), timedelta):  # a NaN among them
+        raise TypeError(f"after must be a timedelta, is {span!r}")
+    return nanoseconds(span)

@@ -19,7 +19,7 @@ from reconciler.errors import (
     TerminalError,
 )
 from reconciler.instant import seconds
-from reconciler.journal import Asked, EventSeen, Journal, PassEnded, PassStarted, current_cause
+from reconciler.journal import Asked, EventSeen, Journal, PassEnded, PassStarted, Promoted, current_cause
 from reconciler.reconcile import Request, Result
 from reconciler.source import Sink
 from reconciler.testing import run_virtual
@@ -150,7 +150,7 @@ def test_the_explanation_names_the_lost_wake_up_and_what_beat_it() -> None:
 def test_each_pass_is_linked_to_what_asked_for_it() -> None:
     script = Script(returns(Result(requeue_after=timedelta(seconds=2))))
     records = run_controller(script, [(0, A)], until=5).explain(A).records
-    seen, asked, started, ended, again, second, _ = records
+    seen, asked, started, ended, again, due, second, _ = records
     assert isinstance(seen, EventSeen)
     assert asked.causes == (seen.id,)
     assert isinstance(started, PassStarted)
@@ -158,6 +158,8 @@ def test_each_pass_is_linked_to_what_asked_for_it() -> None:
     assert isinstance(ended, PassEnded)
     assert ended.causes == (started.id,)
     assert again.causes == (ended.id,)
+    assert isinstance(due, Promoted)
+    assert (due.ask, due.causes, due.verdict) == (again.id, (again.id,), "the key is ready")
     assert isinstance(second, PassStarted)
     assert second.causes == (again.id, ended.id)
     assert (second.at, second.waited) == (seconds(2.01), 0)

@@ -110,7 +110,7 @@ class CoreDriver:
         for key in keys:
             after = delay
             if is_limited and not self.core.is_shut_down:
-                limit = self.limiter.when(key)
+                limit = self.limiter.when(key, self.now)
                 after = limit if delay == 0 else min(delay, limit)
             self.core.add(key, now=self.now, ready_at=Instant(self.now + after), priority=priority)
 
@@ -198,8 +198,8 @@ SCALE = 1_000
 class _Scaled:
     inner: RateLimiter[str]
 
-    def when(self, key: str, /) -> int:
-        return self.inner.when(key) * SCALE
+    def when(self, key: str, now: Instant, /) -> int:
+        return self.inner.when(key, Instant(now // SCALE)) * SCALE
 
     def forget(self, key: str, /) -> None:
         self.inner.forget(key)

@@ -7,8 +7,8 @@ import pytest
 
 from reconciler.errors import InvariantError
 from reconciler.instant import Instant
-from reconciler.workqueue import PriorityCore, QueueSnapshot, Row, Standing, check
-from reconciler.workqueue.core import CAUSES_MAX, DEAD_PLACES_MAX
+from reconciler.workqueue import CAUSES_MAX, PriorityCore, QueueSnapshot, Row, Standing, check
+from reconciler.workqueue.core import DEAD_PLACES_MAX
 
 
 def healthy() -> QueueSnapshot[str]:

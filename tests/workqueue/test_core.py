@@ -9,10 +9,12 @@ from reconciler.workqueue import Item, Placed, PriorityCore, Standing, Verdict, 
 def ask(
     core: PriorityCore[str], key: str, at: int, *, now: int, ask: int = 0, priority: int | None = None
 ) -> Placed[str]:
+    core.advance(Instant(now))
     return core.add(key, now=Instant(now), ready_at=Instant(at), ask=ask, priority=priority)
 
 
 def take(core: PriorityCore[str], now: int) -> str | None:
+    core.advance(Instant(now))
     item = core.take(now=Instant(now))
     return None if item is None else item.key
 
@@ -102,6 +104,7 @@ def test_a_wake_up_that_is_due_is_never_lost_even_if_nobody_looked_yet() -> None
     event = ask(core, "a", 35, now=35, ask=2)
     # then it is folded into the wake-up, which was ready since 30.
     assert event.verdict is Verdict.FOLDED
+    core.advance(Instant(35))
     assert core.take(now=Instant(35)) == Item("a", 0, (), Instant(30), 1)
 
 
@@ -259,6 +262,7 @@ def test_a_key_given_back_costs_no_wake_up_that_was_granted_in_between() -> None
     assert take(core, 40) is None
     core.done("a")
     # then the delay comes true as it was told.
+    core.advance(Instant(40))
     assert core.take(now=Instant(40)) == Item("a", 0, (), Instant(30), 2)
 
 

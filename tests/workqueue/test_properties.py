@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from reconciler.instant import Instant
-from reconciler.workqueue import Item, Placed, PriorityCore, QueueSnapshot, Verdict, check
-from reconciler.workqueue.core import CAUSES_MAX
+from reconciler.workqueue import CAUSES_MAX, Item, Placed, PriorityCore, QueueSnapshot, Verdict, check
 
 KEYS = st.sampled_from("abcd")
 DELAYS = st.integers(min_value=-2, max_value=12)

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.clock import LoopClock
 from reconciler.errors import NotHeldError
-from reconciler.instant import milliseconds, seconds
+from reconciler.instant import Instant, milliseconds, seconds
 from reconciler.testing import IdleLoopError, run_virtual
 from reconciler.workqueue import (
     AskedBy,
@@ -66,8 +66,8 @@ async def test_a_ready_key_is_handed_out_at_once_with_its_causes() -> None:
 @virtual
 async def test_a_delayed_key_comes_at_its_time_to_the_nanosecond() -> None:
     class OddLimiter(ItemExponentialRateLimiter):
-        def when(self, key: object, /) -> int:
-            del key
+        def when(self, key: object, now: Instant, /) -> int:
+            del key, now
             return 30_009_999_996
 
     queue: PriorityQueue[str] = PriorityQueue(clock=LoopClock(), rate_limiter=OddLimiter())

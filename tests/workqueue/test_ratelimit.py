@@ -4,6 +4,7 @@ from itertools import cycle, islice
 
 import pytest
 
+from reconciler.instant import Instant
 from reconciler.workqueue import ItemExponentialRateLimiter
 
 from .replay import Program, is_replayable, limiter_of, programs
@@ -21,9 +22,9 @@ def test_the_delays_are_those_of_go(table: Program) -> None:
     before: int = table["forget_before"]
     keys = list(islice(cycle(table["keys"]), before))
 
-    seen = [(limiter.when(key), limiter.num_requeues(key)) for key in keys]
+    seen = [(limiter.when(key, Instant(0)), limiter.num_requeues(key)) for key in keys]
     limiter.forget(table["keys"][0])
-    after = [limiter.when(key) for key in islice(cycle(table["keys"]), 5)]
+    after = [limiter.when(key, Instant(0)) for key in islice(cycle(table["keys"]), 5)]
 
     assert seen == list(zip(table["delays"], table["num_requeues"], strict=True))
     assert after == table["delays_after_forget"]
@@ -31,7 +32,7 @@ def test_the_delays_are_those_of_go(table: Program) -> None:
 
 def test_the_default_doubles_from_5_ms_to_1000_s() -> None:
     limiter = ItemExponentialRateLimiter()
-    delays = [limiter.when("a") for _ in range(20)]
+    delays = [limiter.when("a", Instant(0)) for _ in range(20)]
     assert delays[:4] == [5_000_000, 10_000_000, 20_000_000, 40_000_000]
     assert delays[17:] == [655_360_000_000, 1_000_000_000_000, 1_000_000_000_000]
     assert "1 failing keys" in repr(limiter)
@@ -40,7 +41,7 @@ def test_the_default_doubles_from_5_ms_to_1000_s() -> None:
 @pytest.mark.parametrize("base_ns", [pytest.param(1, id="1 ns"), pytest.param(2**40, id="2^40 ns")])
 def test_a_delay_is_never_negative_not_even_at_2_to_the_63(base_ns: int) -> None:
     limiter = ItemExponentialRateLimiter(base_ns=base_ns, max_ns=2**63 - 1)
-    delays = [limiter.when("a") for _ in range(2_000)]
+    delays = [limiter.when("a", Instant(0)) for _ in range(2_000)]
     assert delays == sorted(delays)
     assert delays[-1] == 2**63 - 1
 
@@ -48,11 +49,11 @@ def test_a_delay_is_never_negative_not_even_at_2_to_the_63(base_ns: int) -> None
 def test_a_forgotten_key_starts_again_and_others_keep_their_count() -> None:
     limiter = ItemExponentialRateLimiter()
     for key in "aab":
-        limiter.when(key)
+        limiter.when(key, Instant(0))
     limiter.forget("a")
     limiter.forget("never seen")
     assert (limiter.num_requeues("a"), limiter.num_requeues("b")) == (0, 1)
-    assert limiter.when("a") == 5_000_000
+    assert limiter.when("a", Instant(0)) == 5_000_000
 
 
 @pytest.mark.parametrize(("base_ns", "max_ns"), [(0, 1), (1, 0), (-1, 1)])
