@@ -322,9 +322,10 @@ class Controller:
         if effect.forgets_failures:
             self.queue.forget(key)
         owed = self._settle(key, ended, ending, result, uid)
-        causes = (ended.id,)
+        held: tuple[int, ...] | None = None
         if self._owing.pass_ended(key, ended.causes[0], owed.mode if owed else None):
-            causes += self.queue.withdraw(key) or ()
+            held = self.queue.withdraw(key)
+        causes = (ended.id,)
         priority = _priority_of(item, result, error)
         if effect.by is not None and effect.again is Again.AFTER_BACKOFF:
             self.queue.add_with_opts((key,), rate_limited=True, priority=priority, causes=causes, by=effect.by)
@@ -336,6 +337,8 @@ class Controller:
             placed = self.queue.add_at(key, owed.due_at, priority=priority, causes=causes, by=by)
             stands = placed.standing_ask if placed.ready_at == owed.due_at else placed.ask
             self._owing.put(key, msgspec.structs.replace(owed, ask=stands))
+            if held is not None:
+                self.queue.hold(key, owed.due_at, causes=held)
 
     def _settle(
         self, key: Request, ended: PassEnded, ending: Ending, result: Result | None, uid: str
