@@ -29,16 +29,21 @@ class PassContext:
         self._clock = clock
         self._stopping = stopping
         self._error: ContextError | None = None
+        self.look()
 
     @property
     def error(self) -> ContextError | None:
         """Return why the pass should end, whichever came first; None if it need not."""
+        self.look()
+        return self._error
+
+    def look(self) -> None:
+        """Settle `error` now. What came first counts, so the controller looks when it stops, before time moves on."""
         if self._error is None:
             if self.deadline is not None and self._clock.now() >= self.deadline:
                 self._error = "context deadline exceeded"
             elif self._stopping.is_set():
                 self._error = "context canceled"
-        return self._error
 
     async def wait(self) -> ContextError:
         """Wait until there is an `error`, and return it. Cancelled: nothing is left behind."""

@@ -131,6 +131,7 @@ class Controller:
         self._reconcile_timeout = reconcile_timeout
         self._on_timeout = on_timeout
         self._on_stop = on_stop
+        self._contexts: set[PassContext] = set()
         self._cache_sync_timeout = cache_sync_timeout
         self._starting = asyncio.Lock()
         self._is_synced = False
@@ -215,6 +216,8 @@ class Controller:
             for _ in range(self._workers):
                 group.start_soon(self._worker, stopping)
             await stopping.wait()
+            for context in self._contexts:
+                context.look()
             self.queue.shut_down()
 
     async def _worker(self, stopping: asyncio.Event) -> None:
@@ -237,6 +240,7 @@ class Controller:
         seconds = self._reconcile_timeout.total_seconds() if self._reconcile_timeout else None
         deadline = Instant(started.at + nanoseconds(self._reconcile_timeout)) if self._reconcile_timeout else None
         context = PassContext(self.clock, stopping, deadline)
+        self._contexts.add(context)
         cause = Cause(started.id, self.name, item.key)
         tokens = current_cause.set(cause), context_of_pass.set(context)
         result: Result | None = None
@@ -256,11 +260,13 @@ class Controller:
             error = caught
         finally:
             cause.is_over = True
+            self._contexts.discard(context)
             current_cause.reset(tokens[0])
             context_of_pass.reset(tokens[1])
         has_timed_out = isinstance(error, TimeoutError) and limit.expired()
         ending = ending_of(result, error, has_timed_out=has_timed_out)
-        is_late = has_timed_out or context.error == "context deadline exceeded"
+        # Go does not look at the clock any more after a panic.
+        is_late = has_timed_out or (ending is not Ending.PANICKED and context.error == "context deadline exceeded")
         ended = self._journal_end(item.key, started.id, ending, result=result, error=error, is_timed_out=is_late)
         self._log_error(item.key, ending, error)
         self._requeue(item, ended, ending, result, error, uid)

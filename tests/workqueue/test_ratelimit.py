@@ -1,33 +1,9 @@
 from __future__ import annotations
 
-from itertools import cycle, islice
-
 import pytest
 
 from reconciler.instant import Instant
 from reconciler.workqueue import ItemExponentialRateLimiter
-
-from .replay import Program, is_replayable, limiter_of, programs
-
-TABLES = [table for table in programs("limiters.jsonl") if is_replayable(table)]
-
-
-def test_the_recorded_tables_of_the_exponential_limiter_are_there() -> None:
-    assert len(TABLES) == 11
-
-
-@pytest.mark.parametrize("table", [pytest.param(table, id=table["id"]) for table in TABLES])
-def test_the_delays_are_those_of_go(table: Program) -> None:
-    limiter = limiter_of(table)
-    before: int = table["forget_before"]
-    keys = list(islice(cycle(table["keys"]), before))
-
-    seen = [(limiter.when(key, Instant(0)), limiter.num_requeues(key)) for key in keys]
-    limiter.forget(table["keys"][0])
-    after = [limiter.when(key, Instant(0)) for key in islice(cycle(table["keys"]), 5)]
-
-    assert seen == list(zip(table["delays"], table["num_requeues"], strict=True))
-    assert after == table["delays_after_forget"]
 
 
 def test_the_default_doubles_from_5_ms_to_1000_s() -> None:
