@@ -19,8 +19,10 @@ __all__ = ["main"]
 
 # Name -> the module that has `configure(parser)` and `run(arguments) -> exit code`, and what it does.
 _COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType({
+    "conformance": ("reconciler.cli.conformance", "replay traces of Go's queues and controller, and tell what differs"),
     "demo": ("reconciler.cli.demo", "show retries on the embedded API server, live, in half a minute"),
     "dev": ("reconciler.cli.dev", "start the embedded API server alone, for kubectl and controllers"),
+    "explain": ("reconciler.cli.explain", "say why an object was or was not reconciled, from a journal file"),
     "run": ("reconciler.cli.run", "run a controller against an API server"),
 })  # fmt: skip
 

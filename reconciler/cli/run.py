@@ -7,7 +7,8 @@ import asyncio
 import logging
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reconciler.cli.logs import configure_logging
@@ -22,6 +23,7 @@ from reconciler.controllers.notification import (
     setup,
 )
 from reconciler.errors import ConfigurationError
+from reconciler.journal import JournalWriter
 from reconciler.manager import Manager
 
 __all__ = ["configure", "namespace_of", "run", "run_until_signal"]
@@ -77,6 +79,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the namespace to watch (default: $KUBERNAUT_CONTROLLER_NAMESPACE, else the pod's, else the "
         "kubeconfig context's, else default)",
     )
+    parser.add_argument(
+        "--journal",
+        metavar="FILE",
+        type=Path,
+        help="write down why everything happens, for `reconciler explain`; at 100 MiB, and at the next start, the file "
+        "becomes FILE.1 (default: kept in memory alone)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -129,7 +138,25 @@ async def _run(args: argparse.Namespace, config: NotificationConfig, routing: Ro
     manager = Manager(AiohttpTransport(client), namespace=namespace, health_address=config.health_probe_addr)
     setup(manager, router=routing, channels=channels)
     _log.info("NotificationRequests of namespace %s at %s", namespace, client.host)
-    await run_until_signal(manager)
+    with _journal_file(args.journal, manager):
+        await run_until_signal(manager)
+
+
+@contextmanager
+def _journal_file(file: Path | None, manager: Manager) -> Generator[None]:
+    """Write the manager's journal into `file`, until the end of the block."""
+    if file is None:
+        yield
+        return
+    call_soon = asyncio.get_running_loop().call_soon
+    writer = JournalWriter(file, clock=manager.clock, wall=manager.wall, call_soon=call_soon)
+    end = manager.journal.subscribe(writer)
+    _log.info("journal in %s", file)
+    try:
+        yield
+    finally:
+        end()
+        writer.close()
 
 
 def _pod_namespace() -> str:

@@ -2,22 +2,28 @@
 The journal: one stream of facts, retained in a bounded ring for each key.
 
 Bounds: records a key, keys, and records in all. A key that is over its bound, or over its share of the whole, loses
-its own oldest record, so a hot key never evicts a sleeping one's last ask; when there are too many keys, those of
-deleted objects go first, then those that were silent longest. What was evicted is counted and shown.
+its own oldest records, so a hot key never evicts a sleeping one's last ask. When there are too many keys, one leaves:
+retention.py says which. What was evicted is counted and shown.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 
 from reconciler.errors import ConfigurationError
+from reconciler.journal.explain import Explanation, explain
+from reconciler.journal.present import Present
 from reconciler.journal.records import EventSeen, Noted, Record
+from reconciler.journal.retention import Leavers, Ring
 
 __all__ = ["Cause", "Journal", "current_cause"]
 
 Subscriber = Callable[[Record], None]
+
+_NOBODY = object()
+"""A key that no record has."""
 
 
 class Cause:
@@ -39,15 +45,6 @@ class Cause:
 
 current_cause: ContextVar[Cause | None] = ContextVar("reconciler_current_cause", default=None)
 """The pass that the running code belongs to, inherited by the tasks that it starts; None outside of passes."""
-
-
-class _Ring:
-    __slots__ = ("evicted", "is_gone", "records")
-
-    def __init__(self) -> None:
-        self.records: deque[Record] = deque()
-        self.evicted = 0
-        self.is_gone = False
 
 
 class Journal:
@@ -81,13 +78,21 @@ class Journal:
         self._keys_max = min(keys_max, records_max)
         self._records_max = records_max
         self._is_retaining = is_retaining
-        self._rings: OrderedDict[tuple[str, Hashable], _Ring] = OrderedDict()
+        self._rings: dict[tuple[str, Hashable], Ring] = {}
+        self._leavers = Leavers()
         # Rings that were over their share when somebody last looked at all of them, the longest silent first.
-        self._over: deque[_Ring] = deque()
+        self._over: deque[Ring] = deque()
+        # The key of the newest record, and its ring: records of one key often come in a row, and a hash costs more.
+        self._scope: str = ""
+        self._key: Hashable = _NOBODY
+        self._ring = Ring(("", _NOBODY))
         self._count = 0
         self._last_id = 0
         self._keys_evicted = 0
-        self._subscribers: list[Subscriber] = []
+        self._subscriptions: dict[int, Subscriber] = {}
+        self._subscriptions_made = 0
+        # What `append` goes through: a copy, so that a subscriber may end subscriptions while it is told.
+        self._subscribers: tuple[Subscriber, ...] = ()
 
     def new_id(self) -> int:
         """Return the id for the next record; ids start at 1 and rise."""
@@ -100,19 +105,35 @@ class Journal:
 
         It must not raise: it would raise in whoever wrote the record. Ending it twice is harmless.
         """
-        self._subscribers.append(subscriber)
+        # Each subscription counts by itself, also when one function subscribes twice.
+        number = self._subscriptions_made = self._subscriptions_made + 1
+        self._subscriptions[number] = subscriber
+        self._subscribers = tuple(self._subscriptions.values())
 
         def end() -> None:
-            if subscriber in self._subscribers:
-                self._subscribers.remove(subscriber)
+            self._subscriptions.pop(number, None)
+            self._subscribers = tuple(self._subscriptions.values())
 
         return end
 
     def append(self, record: Record) -> int:
         """Take a record, and return its id."""
         if self._is_retaining:
-            self._retain(record)
-        for subscriber in tuple(self._subscribers):
+            if record.key is self._key and record.scope is self._scope:
+                ring = self._ring
+                ring.records.append(record)
+            else:
+                ring = self._turn_to(record)
+            if ring.is_aside:
+                self._leavers.enter(ring)
+            if type(record) is EventSeen:
+                self._look(ring, record)
+            self._count += 1
+            if len(ring.records) > self._per_key_max:
+                self._count -= ring.shrink(self._per_key_max)
+            if self._count > self._records_max:
+                self._make_room(ring)
+        for subscriber in self._subscribers:
             subscriber(record)
         return record.id
 
@@ -132,57 +153,98 @@ class Journal:
         ring = self._rings.get((scope, key))
         return ring.evicted if ring else 0
 
+    def pinned(self, scope: str, key: Hashable) -> int:
+        """Return how many of the key's first records are older than what is gone: they explain what stands for it."""
+        ring = self._rings.get((scope, key))
+        return ring.pinned if ring else 0
+
+    def present(self, scope: str, key: Hashable) -> Present:
+        """Return what stands for a key, also where the records that made it are gone. It is to be read only."""
+        ring = self._rings.get((scope, key))
+        return ring.present() if ring else Present()
+
     def places(self) -> tuple[tuple[str, Hashable], ...]:
         """Return the (scope, key) pairs that have records, the longest silent first."""
-        return tuple(self._rings)
+        return tuple(sorted(self._rings, key=lambda place: self._rings[place].last_id))
 
     @property
     def keys_evicted(self) -> int:
         """How many keys were evicted with all their records."""
         return self._keys_evicted
 
+    def explain(self, key: Hashable, *, scope: str | None = None) -> Explanation:
+        """
+        Return the history of one key, what stands for it, what would wake it, and what looks wrong.
+
+        Args:
+            key: The queue's key.
+            scope: The controller; None where only one controller has records of the key.
+
+        Raises:
+            ConfigurationError: Several controllers have records of the key, and `scope` names none.
+        """
+        return explain(self, scope if scope is not None else self._scope_of(key), key)
+
     def __repr__(self) -> str:
         return f"<Journal {self._count} records of {len(self._rings)} keys, {self._keys_evicted} keys evicted>"
 
-    def _retain(self, record: Record) -> None:
+    def _scope_of(self, key: Hashable) -> str:
+        scopes = sorted(scope for scope, other in self._rings if other == key)
+        if len(scopes) > 1:
+            raise ConfigurationError(
+                f"several controllers have records of {key}: {', '.join(scopes)}; name one with scope=..."
+            )
+        return scopes[0] if scopes else ""
+
+    def _turn_to(self, record: Record) -> Ring:
+        """Put `record` into the ring of its key, which becomes the newest."""
         place = (record.scope, record.key)
         ring = self._rings.get(place)
         if ring is None:
-            ring = self._rings[place] = _Ring()
-            self._evict_keys()
-        ring.records.append(record)
-        self._count += 1
-        if isinstance(record, EventSeen):
-            ring.is_gone = record.verb == "delete"
-        # What follows a deletion (the pass that finds nothing) must not make the key look alive.
-        self._rings.move_to_end(place, last=not ring.is_gone)
-        if len(ring.records) > self._per_key_max:
-            self._evict_oldest(ring)
-        if self._count > self._records_max:
-            self._evict_from(ring)
+            if len(self._rings) >= self._keys_max:
+                self._evict_key()
+            ring = self._rings[place] = Ring(place)
+            ring.records.append(record)
+            self._leavers.enter(ring)
+        else:
+            ring.records.append(record)
+        self._scope, self._key, self._ring = record.scope, record.key, ring
+        return ring
 
-    def _evict_from(self, writer: _Ring) -> None:
-        """Make room for one record: whoever has more than its share pays, the writer first, then the longest silent."""
+    def _look(self, ring: Ring, event: EventSeen) -> None:
+        if event.source:
+            return  # another object's: what becomes of that says nothing of the key's own
+        if event.verb != "delete":
+            ring.is_gone = False
+        elif not ring.is_gone:
+            # Until it is seen again: the pass that finds nothing must not make the key look alive.
+            ring.is_gone = True
+            self._leavers.deleted(ring)
+
+    def _make_room(self, writer: Ring) -> None:
+        """Drop records: whoever has more than its share pays, the writer first, then the longest silent."""
         share = self._records_max // len(self._rings)
-        self._evict_oldest(writer if len(writer.records) > share else self._payer(share))
+        if len(writer.records) > share:
+            self._count -= writer.shrink(len(writer.records))
+        else:
+            payer = self._payer(share)
+            self._count -= payer.shrink(len(payer.records) - share)
 
-    def _payer(self, share: int) -> _Ring:
+    def _payer(self, share: int) -> Ring:
         # All rings are looked at only when those known to be over their share are used up: a look at each for every
         # record would cost more than the record. There always is one, or the bound would not be passed.
         while self._over and len(self._over[0].records) <= share:
             self._over.popleft()
         if not self._over:
-            self._over.extend(ring for ring in self._rings.values() if len(ring.records) > share)
+            over = [ring for ring in self._rings.values() if len(ring.records) > share]
+            self._over.extend(sorted(over, key=lambda ring: ring.last_id))
         return self._over[0]
 
-    def _evict_oldest(self, ring: _Ring) -> None:
-        ring.records.popleft()
-        ring.evicted += 1
-        self._count -= 1
-
-    def _evict_keys(self) -> None:
-        while len(self._rings) > self._keys_max:
-            _, ring = self._rings.popitem(last=False)
-            self._count -= len(ring.records)
-            ring.records.clear()
-            self._keys_evicted += 1
+    def _evict_key(self) -> None:
+        ring = self._leavers.next()
+        del self._rings[ring.place]
+        self._count -= len(ring.records)
+        self._keys_evicted += 1
+        ring.records.clear()
+        if ring is self._ring:
+            self._key = _NOBODY

@@ -11,11 +11,14 @@ from reconciler.apiserver import ApiServer
 from reconciler.client import Client, RestClient
 from reconciler.clock import LoopWallClock
 from reconciler.controllers.notification import custom_resource_definition
+from reconciler.journal import render
 from reconciler.testing import InProcessTransport, run_virtual
 from tests.controllers.notification.seed import Story, tell
+from tests.journal.test_detect import LATER, explained
 
 PAGE = (Path(__file__).parents[2] / "docs" / "journal.md").read_text()
-CODE, EXPLANATION = re.findall(r"^```(?:python)?\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+CODE, EXPLANATION, LOST = (text for language, text in BLOCKS if language in {"", "python"})
 
 
 def test_the_explanation_of_the_page_is_a_real_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,4 +43,8 @@ def test_the_explanation_of_the_page_is_a_real_one(tmp_path: Path, capsys: pytes
     run_virtual(main())
     printed = capsys.readouterr().out.replace(str(tmp_path), "/srv")
     assert EXPLANATION in printed, f"the page shows another run; this one is:\n{printed}"
-    assert printed.endswith("5 wake-ups were lost; waiting: False\n")
+    assert printed.endswith("5 wake-ups were lost; it is idle\n")
+
+
+def test_the_lost_wake_up_of_the_page_is_a_real_one() -> None:
+    assert "\n".join(render(explained([LATER, None], [0, 15]))) + "\n" == LOST

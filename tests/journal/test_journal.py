@@ -5,8 +5,6 @@ import json
 from contextlib import AbstractAsyncContextManager
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from reconciler.api import ResourceType
 from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, RestClient
@@ -31,69 +29,35 @@ from reconciler.journal import (
 )
 from reconciler.reconcile import Request
 from reconciler.testing import run_virtual
+from reconciler.workqueue import Verdict
 
 
-def asked(journal: Journal, key: str, *, at: int = 0, lost: int = 0, standing: int | None = None) -> int:
+def asked(
+    journal: Journal,
+    key: str,
+    *,
+    at: int = 0,
+    lost: int = 0,
+    standing: int | None = None,
+    verdict: Verdict = Verdict.DELAYED,
+) -> int:
     number = journal.new_id()
     record = Asked(
-        number, (), at, "c", key, by="requeue_after", verdict="v", asked_for=at + 5, ready_at=at + 5,
+        number, (), at, "c", key, by="requeue_after", verdict=verdict.value, asked_for=at + 5, ready_at=at + 5,
         lost_ask=lost, lost_at=at, standing_ask=number if standing is None else standing,
     )  # fmt: skip
     return journal.append(record)
 
 
-def seen(journal: Journal, key: str, verb: str) -> int:
-    return journal.append(EventSeen(journal.new_id(), (), 0, "c", key, verb=verb))
-
-
-def test_a_hot_key_never_evicts_a_sleeping_keys_last_ask() -> None:
-    journal = Journal(per_key_max=10, records_max=12)
-    sleeping = asked(journal, "sleeping")
-    for _ in range(100):
-        asked(journal, "hot")
-    assert [record.id for record in journal.records("c", "sleeping")] == [sleeping]
-    assert journal.evicted("c", "hot") >= 90
-
-
-def test_a_sleeping_key_pays_only_with_what_it_has_beyond_its_share_and_never_with_its_last() -> None:
-    # Given a journal nearly filled by one key that then sleeps,
-    journal = Journal(per_key_max=100, records_max=120)
-    last = [asked(journal, "rich") for _ in range(100)][-1]
-    # when many others write,
-    for _ in range(50):
-        for number in range(20):
-            asked(journal, f"poor-{number}")
-    # then it pays until they have their share, and what is left is its newest.
-    share = 120 // 21
-    rich = [record.id for record in journal.records("c", "rich")]
-    assert rich == list(range(last - len(rich) + 1, last + 1))
-    assert len(rich) == 120 - 20 * share
-    assert {len(journal.records("c", f"poor-{number}")) for number in range(20)} == {share}
-
-
-def test_more_keys_than_records_cost_the_longest_silent_key_not_the_newest_record() -> None:
-    journal = Journal(keys_max=100, records_max=3)
-    for key in "abcde":
-        last = asked(journal, key)
-    assert [key for _, key in journal.places()] == ["c", "d", "e"]
-    assert [record.id for record in journal.records("c", "e")] == [last]
+def seen(journal: Journal, key: str, verb: str, *, at: int = 0) -> int:
+    return journal.append(EventSeen(journal.new_id(), (), at, "c", key, verb=verb))
 
 
 def test_what_is_evicted_is_told() -> None:
     journal = Journal(per_key_max=2)
     for at in range(5):
-        asked(journal, "a", at=at)
+        seen(journal, "a", "update", at=at)
     assert list(render(explain(journal, "c", "a")))[1] == "  ... 3 older records are gone"
-
-
-def test_deleted_objects_leave_first_also_after_the_pass_that_finds_nothing() -> None:
-    journal = Journal(keys_max=2)
-    asked(journal, "alive")
-    seen(journal, "gone", "delete")
-    journal.append(PassStarted(journal.new_id(), (), 0, "c", "gone", priority=0, waited=0))
-    asked(journal, "new")
-    assert [key for _, key in journal.places()] == ["alive", "new"]
-    assert journal.keys_evicted == 1
 
 
 def test_a_subscriber_may_leave_while_it_is_told_and_the_next_is_told_all_the_same() -> None:
@@ -125,7 +89,7 @@ def test_a_note_belongs_to_the_running_pass_and_outside_of_one_there_is_none() -
 def test_an_explanation_names_lost_wake_ups_and_what_stands() -> None:
     journal = Journal()
     late = asked(journal, "a")
-    sooner = asked(journal, "a", at=1, lost=late)
+    sooner = asked(journal, "a", at=1, lost=late, verdict=Verdict.MADE_READY)
     explanation = explain(journal, "c", "a")
     assert explanation.standing is not None
     assert explanation.standing.id == sooner
@@ -160,7 +124,7 @@ def test_every_kind_of_record_has_words_of_its_own() -> None:
     lines = list(render(explain(journal, "c", "a")))
     assert [line.split(maxsplit=2)[2].strip() for line in lines[1:7]] == [
         "update seen, changed labels|status or other, own write, version 2",
-        "asked for a pass in 0.000s (requeue_after): v",
+        "asked for a pass in 0.000s (requeue_after): the key waits for that time",
         "pass started after waiting 0.001s  <- #2",
         "update pods/status default/a: no answer, version 2 -> - (late)  <- #3",
         "decided: Failed: all used  <- #3",
@@ -200,7 +164,7 @@ def test_what_a_pass_raises_and_a_server_refuses_leaves_no_text_in_the_journal()
 
     run_virtual(main())
     records = journal.records("c", Request("default", "a"))
-    assert {type(record) for record in records} == {Asked, PassStarted, Wrote, PassEnded}
+    assert {Asked, PassStarted, Wrote, PassEnded} <= {type(record) for record in records}
     assert "hunter2" not in repr(records)
     assert {record.error for record in records if isinstance(record, PassEnded)} == {"ValueError"}
 
@@ -208,29 +172,8 @@ def test_what_a_pass_raises_and_a_server_refuses_leaves_no_text_in_the_journal()
 def test_a_key_that_nobody_saw_has_an_empty_history() -> None:
     assert list(render(explain(Journal(), "c", "x"))) == [
         "c x",
-        "  now: nothing is asked for; an event would wake it",
+        "  now: never seen: its first event would wake it",
     ]
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["ask", "delete", "create"])), max_size=80),
-    st.integers(1, 8),
-    st.integers(1, 5),
-    st.integers(6, 20),
-)
-def test_the_bounds_hold_whatever_is_written(
-    writes: list[tuple[str, str]], per_key: int, keys: int, records: int
-) -> None:
-    journal = Journal(per_key_max=per_key, keys_max=keys, records_max=records)
-    for key, what in writes:
-        if what == "ask":
-            asked(journal, key)
-        else:
-            seen(journal, key, what)
-        rings = [journal.records(scope, name) for scope, name in journal.places()]
-        assert len(rings) <= keys
-        assert all(len(ring) <= per_key for ring in rings)
-        assert sum(map(len, rings)) <= records
 
 
 @pytest.mark.parametrize("bound", ["per_key_max", "keys_max", "records_max"])
@@ -247,3 +190,15 @@ def test_a_subscription_may_be_ended_twice() -> None:
     end()
     asked(journal, "a")
     assert told == []
+
+
+def test_one_function_may_subscribe_twice_and_each_subscription_ends_by_itself() -> None:
+    journal = Journal()
+    told: list[Record] = []
+    end = journal.subscribe(told.append)
+    journal.subscribe(told.append)
+    asked(journal, "a")
+    end()
+    end()
+    asked(journal, "a")
+    assert len(told) == 3
