@@ -1,6 +1,9 @@
 # make setup   a virtual environment with everything, in .venv
 # make demo    retries, live, on the embedded API server
 # make test    every test; those on a real kube-apiserver wherever Go is present
+# make bench   how fast it is, beside Go's queues where Go is present
+# make oracle  record every trace again from the Go libraries, and compare (needs Go 1.26)
+# make schedules  ten thousand schedules of the lost retry's scenario
 # make lint    format, style, types, direction of imports
 # make envtest build the real kube-apiserver and etcd once (about 4 minutes; make test does it by itself)
 
@@ -9,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format envtest changelog clean
+.PHONY: help setup demo test bench oracle schedules lint format envtest changelog clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -30,6 +33,15 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+oracle:
+	@tests/oracle/check.sh
+
+schedules: setup
+	$(BIN)/python -m tests.simulation.schedules --count 10000
 
 lint: setup
 	$(BIN)/ruff format --check .

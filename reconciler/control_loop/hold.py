@@ -117,7 +117,7 @@ def settle(owed: OwedTime | None, ending: Ending, result: Result | None, *, now:
         return Settlement(None, "cancelled")
     if ending is Ending.ASKED_LATER and result is not None:
         if not result.hold:
-            return Settlement(None, "replaced")
+            return Settlement(None, "dropped")
         mode: HoldMode = "status" if result.hold == "status" else "own"
         due_at = Instant(now + nanoseconds(result.requeue_after))
         return Settlement(OwedTime(due_at, mode, uid), "promised" if owed is None else "replaced")

@@ -57,6 +57,9 @@ class Finding:
         return str(self.said)
 
 
+_ROUNDS_CERTAIN = 5
+
+
 def findings_of(records: Sequence[Record], present: Present, links: Mapping[int, int]) -> tuple[Finding, ...]:
     """Return what all detectors say of one key's records; `links` leads from own events to the writes that did them."""
     found = (lost_wake_up(records, present, links), hot_loop(records, links))
@@ -95,7 +98,8 @@ def hot_loop(records: Sequence[Record], links: Mapping[int, int]) -> Finding | N
     Say whether the controller keeps itself busy: its own write comes back as an event, whose pass writes again.
 
     At least 3 rounds in a row, with no foreign event, no change of generation and no waiting in between. The longest
-    run is told, the latest of equals. It is certain unless it is known that no field changed in every round.
+    run is told, the latest of equals. It is certain from 5 rounds on, unless it is known that no field changed in every
+    round: fewer can be the steps of a state machine.
 
     Args:
         records: Of one key, oldest first.
@@ -118,15 +122,20 @@ def hot_loop(records: Sequence[Record], links: Mapping[int, int]) -> Finding | N
         FindingKind.HOT_LOOP,
         Sentence(text),
         tuple(sorted(ids)),
-        is_certain=bool(fields) or not is_known,
+        is_certain=len(rounds) >= _ROUNDS_CERTAIN and (bool(fields) or not is_known),
         fields=fields,
         rounds=len(rounds),
     )
 
 
 def _fields_in_all(rounds: Sequence[Round]) -> tuple[str, ...]:
-    common = set(rounds[0].fields).intersection(*(one.fields for one in rounds[1:]))
-    return tuple(sorted(common))
+    named = {field for one in rounds for field in one.fields}
+    return tuple(sorted(field for field in named if all(_names(one, field) for one in rounds)))
+
+
+def _names(one: Round, field: str) -> bool:
+    # The write that makes `status` names `status`, and with it all that is in it.
+    return any(field == path or field.startswith(f"{path}.") for path in one.fields)
 
 
 def _flipping(fields: Sequence[str], *, is_known: bool) -> str:

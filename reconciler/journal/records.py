@@ -122,7 +122,7 @@ class Owed(Record, frozen=True, gc=False):
     """A wake-up that is owed (`Result.hold`) was promised, replaced, dropped, settled, or went with its process."""
 
     what: str
-    """`promised`, `stands`, `replaced`, `cancelled`, `settled`, `object gone` or `lost at stop`."""
+    """`promised`, `replaced`, `dropped`, `cancelled`, `settled`, `object gone` or `lost at stop`."""
     due_at: int
     """The moment that was or is owed."""
 

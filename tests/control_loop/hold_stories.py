@@ -461,7 +461,7 @@ async def a_result_without_hold_turns_the_promise_into_a_hint(b: Bench) -> None:
     await b.write_spec(b.outsider, size=7)
     await b.at(8)
     b.expect(0, 1, 6)
-    assert b.owed() == ["promised", "replaced"]
+    assert b.owed() == ["promised", "dropped"]
 
 
 async def cancel_drops_the_owed_time(b: Bench) -> None:

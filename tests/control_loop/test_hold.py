@@ -110,7 +110,7 @@ async def on_real(
     others: Callable[[], Awaitable[None]],
 ) -> None:
     try:
-        await tell(story, transport, queue=queue, namespace=namespace, unit=0.8, tolerance=0.45, others=others)
+        await tell(story, transport, queue=queue, namespace=namespace, unit=1.0, tolerance=0.8, others=others)
     except BaseException as error:
         error.add_note(f"in the story {story.__name__}")
         raise

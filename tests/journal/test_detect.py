@@ -338,6 +338,7 @@ def test_a_hot_loop_is_three_rounds_of_own_writes_alone(count: int, how: dict[st
     rounds(key, count, **how)  # type: ignore[arg-type]
     loop = loop_of(key)
     assert (loop.rounds if loop else None) == found
+    assert loop is None or loop.is_certain == (loop.rounds >= 5)
 
 
 @pytest.mark.parametrize(
@@ -345,6 +346,7 @@ def test_a_hot_loop_is_three_rounds_of_own_writes_alone(count: int, how: dict[st
     [
         ((("status.a", "status.b"), ("status.b",)), ("status.b",), True, "changed each time: status.b"),
         ((("status.a",), ("status.b",)), (), False, "no field changed in every round"),
+        ((("status",), ("status.b",), ("status.b",)), ("status.b",), True, "changed each time: status.b"),
         ((("status.a",), ()), (), True, "which fields changed is not recorded"),
         (
             (tuple(f"status.{name}" for name in "abcdef"),), tuple(f"status.{name}" for name in "abcdef"), True,
@@ -356,7 +358,7 @@ def test_the_field_that_flips_is_named(
     fields: tuple[tuple[str, ...], ...], common: tuple[str, ...], is_certain: bool, said: str
 ) -> None:
     key = Scribe()
-    rounds(key, 4, fields=fields)
+    rounds(key, 6, fields=fields)
     loop = loop_of(key)
     assert loop is not None
     assert (loop.fields, loop.is_certain) == (common, is_certain)

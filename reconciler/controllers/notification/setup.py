@@ -12,7 +12,7 @@ from reconciler.controllers.notification.reconciler import NotificationReconcile
 from reconciler.controllers.notification.types import NotificationRequest
 from reconciler.instant import nanoseconds
 from reconciler.manager import Manager
-from reconciler.workqueue import ItemExponentialRateLimiter
+from reconciler.workqueue import Discipline, ItemExponentialRateLimiter
 
 __all__ = ["CONTROLLER_NAME", "setup"]
 
@@ -27,7 +27,12 @@ _LONGEST_BACKOFF = timedelta(seconds=15)
 
 
 def setup(
-    manager: Manager, *, router: Router, channels: Mapping[str, Channel], max_concurrent_reconciles: int = 5
+    manager: Manager,
+    *,
+    router: Router,
+    channels: Mapping[str, Channel],
+    max_concurrent_reconciles: int = 5,
+    queue: Discipline = "priority",
 ) -> Controller:
     """
     Add the NotificationRequest controller to `manager`.
@@ -40,6 +45,7 @@ def setup(
         channels: The channel for each key; `build_channels` gives those of a routing file, and any object of the
             shape `Channel` may stand beside them.
         max_concurrent_reconciles: How many requests are worked on at once.
+        queue: Which of Go's queues; retries come at the same times on both.
 
     Raises:
         ConfigurationError: The manager has it already.
@@ -59,6 +65,7 @@ def setup(
         .named(CONTROLLER_NAME)
         .for_(NotificationRequest)
         .with_options(
+            queue=queue,
             max_concurrent_reconciles=max_concurrent_reconciles,
             rate_limiter=ItemExponentialRateLimiter(max_ns=nanoseconds(_LONGEST_BACKOFF)),
             cache_sync_timeout=None,
