@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ConflictError,
         NotFoundError,
         ReconcilerError,
+        RetryError,
         TerminalError,
     )
     from reconciler.journal import Journal, explain
@@ -80,6 +81,7 @@ __all__ = [
     "ResourceType",
     "RestClient",
     "Result",
+    "RetryError",
     "StatusManager",
     "TerminalError",
     "Transport",
@@ -105,7 +107,7 @@ _HOMES = MappingProxyType({
     "reconciler.control_loop": ("Controller",),
     "reconciler.errors": (
         "AlreadyExistsError", "ApiError", "ConfigurationError", "ConflictError", "NotFoundError", "ReconcilerError",
-        "TerminalError",
+        "RetryError", "TerminalError",
     ),
     "reconciler.journal": ("Journal", "explain"),
     "reconciler.manager": ("Manager",),

@@ -8,6 +8,8 @@ The clocks that are read. The only file that may read one.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from reconciler.instant import Instant
@@ -19,15 +21,27 @@ class LoopClock:
     """
     The running event loop's monotonic clock.
 
-    It must be read inside a running loop. A float of seconds carries whole nanoseconds exactly for the first
-    104 days of the loop's count.
+    It must be read inside a running loop, and belongs to the first one that reads it until that is closed. Where a loop
+    tells its time as a float of seconds of its own, whole nanoseconds are exact for the first 104 days of its count.
     """
 
-    __slots__ = ()
+    __slots__ = ("_loop", "_read")
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._read: Callable[[], int] = time.monotonic_ns
 
     def now(self) -> Instant:
         """Return the loop's present moment, to the nearest nanosecond."""
-        return Instant(round(asyncio.get_running_loop().time() * 1_000_000_000))
+        if self._loop is None or self._loop.is_closed():
+            self._bind()
+        return Instant(self._read())
+
+    def _bind(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        # The queue reads this clock several times for each key: what asyncio's own loops read is read directly.
+        is_plain = isinstance(loop, asyncio.BaseEventLoop) and type(loop).time is asyncio.BaseEventLoop.time
+        self._read = time.monotonic_ns if is_plain else lambda: round(loop.time() * 1_000_000_000)
 
 
 class SystemWallClock:

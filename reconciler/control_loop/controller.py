@@ -76,8 +76,8 @@ class Controller:
         max_concurrent_reconciles: Number of workers.
         rate_limiter: The backoff of failed passes; the default is that of Go for this queue.
         reconcile_timeout: How long a pass may take; None for no limit.
-        on_timeout: `"raise"` raises a `TimeoutError` inside the pass, which then backs off; `"signal"` only sets
-            `current_context().error`, and what the pass returns counts, as in Go.
+        on_timeout: `"raise"` cancels the pass, which then ends with a `TimeoutError` and backs off; `"signal"` only
+            sets `current_context().error`, and what the pass returns counts, as in Go.
         on_stop: `"finish"` starts nothing new after a stop; `"signal"` does what Go does: the classic queue's ready
             keys are still worked off, and `current_context().error` tells them. The priority queue abandons them.
         cache_sync_timeout: How long the sources may take to start and sync before `run` fails; None waits for ever.
@@ -116,9 +116,8 @@ class Controller:
         self.name = name
         self.clock = clock
         self.journal = journal
-        kind: type[PriorityQueue[Request] | ClassicQueue[Request]]
-        kind = PriorityQueue if queue == "priority" else ClassicQueue
-        self.queue: WorkQueue[Request] = kind(
+        make = PriorityQueue[Request] if queue == "priority" else ClassicQueue[Request]
+        self.queue: WorkQueue[Request] = make(
             clock=clock,
             rate_limiter=rate_limiter,
             on_placed=self._placed,
@@ -249,9 +248,14 @@ class Controller:
         try:
             async with limit:
                 result = await self._reconcile(item.key)
-        except asyncio.CancelledError:
-            self._journal_end(item.key, started.id, Ending.CANCELLED)
-            raise
+        except asyncio.CancelledError as caught:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                self._journal_end(item.key, started.id, Ending.CANCELLED)
+                raise
+            # Nobody cancelled this worker: the reconciler awaited something that was. It must not end the controller.
+            error = RuntimeError("the pass let out a cancellation that was not its own")
+            error.__cause__ = caught
         except InvariantError:
             raise
         except Exception as caught:

@@ -95,7 +95,7 @@ class Asked(Record, frozen=True, gc=False):
     """Somebody asked the queue for a pass; the verdict says what became of it."""
 
     by: str
-    """`event`, `requeue_after`, `backoff` or `requeue`."""
+    """`event`, `requeue_after`, `backoff`, `requeue` or `hold`."""
     verdict: str
     asked_for: int
     """The moment that was asked for."""

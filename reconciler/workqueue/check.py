@@ -129,7 +129,9 @@ def _moves_later(before: QueueSnapshot[K] | None, after: QueueSnapshot[K], numbe
     waiting = {row.number: row for row in before.rows if row.standing is Standing.WAITING} if before else {}
     for row in after.rows:
         was = waiting.get(row.number)
-        if was is not None and row.ready_at > was.ready_at:
+        # On the classic queue the numbers of marks are others than those of delayed asks.
+        is_same = was is not None and (after.discipline == "priority" or row.standing is Standing.WAITING)
+        if was is not None and is_same and row.ready_at > was.ready_at:
             yield f"{number}: {row.key!r} moved from {was.ready_at} to {row.ready_at}"
 
 

@@ -33,8 +33,6 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
 
-import msgspec
-
 from reconciler.errors import InvariantError
 from reconciler.instant import Instant
 from reconciler.workqueue.answers import (
@@ -58,20 +56,6 @@ K = TypeVar("K", bound=Hashable)
 _QUEUED, _PARKED, _FOLDED = Verdict.QUEUED, Verdict.PARKED, Verdict.FOLDED
 
 
-class _Mark(msgspec.Struct, Generic[K], gc=False):
-    """A key that must be worked on."""
-
-    ask: int
-    causes: tuple[int, ...]
-    ready_at: Instant
-    number: int
-    is_quiet: bool = False
-
-    def unite(self, causes: tuple[int, ...]) -> None:
-        if causes:
-            self.causes = tuple(dict.fromkeys(self.causes + causes))[-CAUSES_MAX:]
-
-
 class ClassicCore(Generic[K]):
     """
     A line of ready keys, marks, and delayed asks.
@@ -84,13 +68,18 @@ class ClassicCore(Generic[K]):
 
     def __init__(self) -> None:
         self._line: deque[K] = deque()
-        self._marks: dict[K, _Mark[K]] = {}
+        # A mark is what will be handed out.
+        self._marks: dict[K, Item[K]] = {}
+        self._quiet: set[K] = set()
+        # Marks of keys in work that a delayed ask made, and nobody else joined.
+        self._come_due: set[K] = set()
         self._held: dict[K, Item[K]] = {}
         self._delays: Delays[K] = Delays()
         self._consumers: dict[int, None] = {}
         self._drains: dict[int, None] = {}
         self._drained: list[int] = []
         self._numbers = 0
+        self._is_holding = False
         self._now = Instant(0)
         self._is_shut_down = False
         self._is_draining = False
@@ -124,11 +113,17 @@ class ClassicCore(Generic[K]):
             return self._delay(key, now, ready_at, ask, causes)
         mark = self._marks.get(key)
         if mark is None:
-            verdict = self._mark(key, ask, causes[-CAUSES_MAX:], now, quiet)
-            return Placed(key, verdict, ask, now, now, now, 0, causes, ask)
-        mark.unite(causes)
+            self._marks[key] = Item(key, 0, causes[-CAUSES_MAX:] if causes else causes, now, ask)
+            if key in self._held:
+                if quiet:
+                    self._quiet.add(key)
+                return Placed(key, _PARKED, ask, now, now, now, 0, causes, ask)
+            self._line.append(key)
+            return Placed(key, _QUEUED, ask, now, now, now, 0, causes, ask)
+        self._unite(mark, causes)
+        self._come_due.discard(key)
         if not quiet:
-            mark.is_quiet = False
+            self._quiet.discard(key)
         return Placed(key, _FOLDED, ask, now, now, mark.ready_at, 0, causes, mark.ask)
 
     def hold(self, key: K, *, now: Instant, ready_at: Instant, ask: int, causes: tuple[int, ...]) -> Placed[K]:
@@ -141,45 +136,61 @@ class ClassicCore(Generic[K]):
             self._move_to(now)
         mark, delay = self._marks.get(key), self._delays.get(key)
         if mark is not None and not self._is_shut_down:
-            mark.unite(causes)
+            self._unite(mark, causes)
             return Placed(key, Verdict.HELD, ask, now, ready_at, mark.ready_at, 0, causes, mark.ask)
         if delay is not None and not self._is_shut_down:
             delay.hold(causes)
+            self._is_holding = True
             return Placed(key, Verdict.HELD, ask, now, ready_at, delay.ready_at, 0, causes, delay.ask)
         return self.add(key, now=now, ready_at=ready_at, ask=ask, causes=causes)
 
     def withdraw(self, key: K) -> tuple[int, ...] | None:
         """Take back the mark that only quiet asks made while `key` is in work; return its causes, None without one."""
-        mark = self._marks.get(key)
-        if mark is None or not mark.is_quiet:
+        if key not in self._quiet:
             return None
-        del self._marks[key]
-        return mark.causes
+        self._quiet.remove(key)
+        return self._marks.pop(key).causes
 
     def cancel(self, key: K, ask: int) -> bool:
-        """Take back the delayed ask `ask`, and return whether it was there: marks and other asks stay."""
+        """
+        Take back the delayed ask `ask`, and return whether it was there: marks and other asks stay.
+
+        One whose time came while the key is in work is still there, if it alone made the mark.
+        """
         delay = self._delays.get(key)
-        if delay is None or delay.ask != ask:
-            return False
-        self._delays.remove(delay)
-        return True
+        if delay is not None and delay.ask == ask:
+            self._delays.remove(delay)
+            return True
+        if key in self._come_due and self._marks[key].ask == ask:
+            self._come_due.remove(key)
+            del self._marks[key]
+            return True
+        return False
 
     def advance(self, now: Instant) -> Sequence[Promotion[K]]:
         """Let what is due at `now` ask, and return what became of each, in order. Once shut down, time stands still."""
         if now <= self._now or self._is_shut_down:
             return ()
         self._now = now
+        if not self._delays:
+            return ()
         promotions: list[Promotion[K]] = []
         while (first := self._delays.first()) is not None and first.ready_at <= now:
             delay = self._delays.pop()
             delay.unite(delay.release())
-            mark = self._marks.get(delay.key)
-            if mark is None:
-                verdict = self._mark(delay.key, delay.ask, delay.causes, delay.ready_at, quiet=False)
+            key, verdict = delay.key, _FOLDED
+            mark = self._marks.get(key)
+            if mark is not None:
+                self._unite(mark, delay.causes)
+                self._quiet.discard(key)
+                self._come_due.discard(key)
             else:
-                verdict = _FOLDED
-                mark.unite(delay.causes)
-                mark.is_quiet = False
+                self._marks[key] = Item(key, 0, delay.causes, delay.ready_at, delay.ask)
+                verdict = _PARKED if key in self._held else _QUEUED
+                if verdict is _QUEUED:
+                    self._line.append(key)
+                else:
+                    self._come_due.add(key)
             promotions.append(Promotion(delay.key, delay.ask, delay.ready_at, verdict))
         return promotions
 
@@ -222,12 +233,12 @@ class ClassicCore(Generic[K]):
         """
         item = self._held.pop(key)
         mark = self._marks.get(key)
-        if mark is None:
-            self._marks[key] = _Mark(item.ask, item.causes, item.ready_at, self._next_number())
-        else:
-            mark.causes = tuple(dict.fromkeys(item.causes + mark.causes))[-CAUSES_MAX:]
-            mark.ready_at = min(item.ready_at, mark.ready_at)
-            mark.is_quiet = False
+        if mark is not None:
+            causes = tuple(dict.fromkeys(item.causes + mark.causes))[-CAUSES_MAX:]
+            item = Item(key, 0, causes, item.ready_at, mark.ask)
+            self._quiet.discard(key)
+            self._come_due.discard(key)
+        self._marks[key] = item
         self._line.appendleft(key)
 
     def done(self, key: K) -> None:
@@ -237,17 +248,18 @@ class ClassicCore(Generic[K]):
         As in Go, a ready key that nobody holds joins the line a second time.
         """
         self._held.pop(key, None)
-        mark = self._marks.get(key)
-        if mark is not None:
-            mark.is_quiet = False
+        if key in self._marks:
+            self._quiet.discard(key)
+            self._come_due.discard(key)
             self._line.append(key)
-            self.signal_drain()
-        elif not self._held:
+        elif self._held:
+            return
+        elif self._consumers and not self._line:
             # Go signals whoever waits. A consumer finds nothing, and waits again: behind the others.
-            if self._consumers and not self._line:
-                consumer = next(iter(self._consumers))
-                del self._consumers[consumer]
-                self._consumers[consumer] = None
+            consumer = next(iter(self._consumers))
+            del self._consumers[consumer]
+            self._consumers[consumer] = None
+        if self._drains:
             self.signal_drain()
 
     def is_held(self, key: K) -> bool:
@@ -321,9 +333,10 @@ class ClassicCore(Generic[K]):
     def snapshot(self) -> QueueSnapshot[K]:
         """Return everything there is to see, at the latest moment that the core was told of."""
         waiting = sorted(self._delays, key=lambda delay: (delay.ready_at, delay.index))
-        in_line = [self._row(key, is_locked=False) for key in self._line]
+        numbers = {key: number for number, key in enumerate(self._marks, start=1)}
+        in_line = [self._row(key, numbers.get(key, 0), is_locked=False) for key in self._line]
         lined = set(self._line)
-        parked = [self._row(key, is_locked=True) for key in self._marks if key in self._held and key not in lined]
+        parked = [self._row(key, number, is_locked=True) for key, number in numbers.items() if key not in lined]
         held = [
             Row(key, Standing.HELD, item.ready_at, 0, item.ask, item.causes, False, 0)
             for key, item in self._held.items()
@@ -345,15 +358,17 @@ class ClassicCore(Generic[K]):
             drains=len(self._drains),
         )
 
-    def _row(self, key: K, *, is_locked: bool) -> Row[K]:
+    def _row(self, key: K, number: int, *, is_locked: bool) -> Row[K]:
         mark = self._marks.get(key)
         if mark is None:  # a second place in the line, after a stray done
             return Row(key, Standing.READY, self._now, 0, 0, (), is_locked, 0)
-        return Row(key, Standing.READY, mark.ready_at, 0, mark.ask, mark.causes, is_locked, mark.number, mark.is_quiet)
+        is_quiet = key in self._quiet
+        return Row(key, Standing.READY, mark.ready_at, 0, mark.ask, mark.causes, is_locked, number, is_quiet)
 
-    def _next_number(self) -> int:
-        self._numbers += 1
-        return self._numbers
+    def _unite(self, mark: Item[K], causes: tuple[int, ...]) -> None:
+        if causes:
+            united = tuple(dict.fromkeys(mark.causes + causes))[-CAUSES_MAX:]
+            self._marks[mark.key] = Item(mark.key, 0, united, mark.ready_at, mark.ask)
 
     def _move_to(self, now: Instant) -> None:
         if self._is_shut_down:
@@ -364,19 +379,11 @@ class ClassicCore(Generic[K]):
             raise InvariantError(f"the queue was asked at {now}, but not advanced to {due}, when a key became ready")
         self._now = now
 
-    def _mark(self, key: K, ask: int, causes: tuple[int, ...], ready_at: Instant, quiet: bool) -> Verdict:
-        self._numbers += 1
-        if key in self._held:
-            self._marks[key] = _Mark(ask, causes, ready_at, self._numbers, quiet)
-            return _PARKED
-        self._marks[key] = _Mark(ask, causes, ready_at, self._numbers)
-        self._line.append(key)
-        return _QUEUED
-
     def _delay(self, key: K, now: Instant, ready_at: Instant, ask: int, causes: tuple[int, ...]) -> Placed[K]:
         delay = self._delays.get(key)
         if delay is None:
-            self._delays.push(Delay(key, ready_at, ask, causes[-CAUSES_MAX:], self._next_number()))
+            self._numbers += 1
+            self._delays.push(Delay(key, ready_at, ask, causes[-CAUSES_MAX:], self._numbers))
             return Placed(key, Verdict.DELAYED, ask, now, ready_at, ready_at, 0, causes, ask)
         delay.unite(causes)
         was_at, was = delay.ready_at, delay.ask
@@ -392,14 +399,11 @@ class ClassicCore(Generic[K]):
         if not self._line:
             return None
         key = self._line.popleft()
-        mark = self._marks.pop(key, None)
-        if mark is None:  # a second place in the line, after a stray done
-            item: Item[K] = Item(key, 0, (), self._now, 0)
-        else:
-            delay = self._delays.get(key)
-            if delay is not None and delay.held:
-                mark.unite(delay.release())
-            item = Item(key, 0, mark.causes, mark.ready_at, mark.ask)
+        if self._is_holding and (delay := self._delays.get(key)) is not None and key in self._marks:
+            self._unite(self._marks[key], delay.release())
+        item = self._marks.pop(key, None)
+        if item is None:  # a second place in the line, after a stray done
+            item = Item(key, 0, (), self._now, 0)
         self._held[key] = item
         return item
 

@@ -30,9 +30,10 @@ asks.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable, Sequence
 from heapq import heapify, heappop, heappush
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -57,12 +58,15 @@ K = TypeVar("K", bound=Hashable)
 DEAD_PLACES_MAX = 64
 """Dead places that a line may hold beyond the number of its entries before it is cleaned."""
 
+# Two lines may be at their bound.
+_DEAD_PLACES_BEFORE_CLEANING = DEAD_PLACES_MAX // 2
+
 # On the hot path the class attribute costs a lookup more.
 _QUEUED, _PARKED, _DELAYED = Verdict.QUEUED, Verdict.PARKED, Verdict.DELAYED
 
 
 class _Entry(msgspec.Struct, Generic[K], gc=False):
-    """`place` is the counter under which it stands in a line, 0 in no line; an older place of it is dead."""
+    """`ticket` is that of its place in a line, 0 in no line; other places of it are dead."""
 
     key: K
     number: int
@@ -73,7 +77,7 @@ class _Entry(msgspec.Struct, Generic[K], gc=False):
     causes: tuple[int, ...]
     is_ready: bool
     is_quiet: bool
-    place: int = 0
+    ticket: int = 0
 
     def unite(self, causes: tuple[int, ...]) -> None:
         if causes:
@@ -93,6 +97,94 @@ class _Entry(msgspec.Struct, Generic[K], gc=False):
         )
 
 
+class _Line(Generic[K]):
+    """
+    Entries in their order. One that moves or leaves leaves a dead place behind, which is skipped later.
+
+    A place is a tuple that sorts, with ticket and entry at its end. Mostly places come in their order already: those
+    are a run, and cost the same however many there are; the others are a heap.
+    """
+
+    __slots__ = ("_heap", "_live", "_run", "dead_places")
+
+    def __init__(self) -> None:
+        self._run: deque[tuple[Any, ...]] = deque()
+        self._heap: list[tuple[Any, ...]] = []
+        self._live = 0
+        self.dead_places = 0
+
+    def __bool__(self) -> bool:
+        return self._live > 0
+
+    def put(self, entry: _Entry[K], place: tuple[Any, ...]) -> None:
+        """Take in an entry; if it stands in this line, it moves."""
+        former, entry.ticket = entry.ticket, place[-2]
+        self._live += 1
+        if former:
+            self._bury()
+        run = self._run
+        if not run or place > run[-1]:
+            run.append(place)
+        else:
+            heappush(self._heap, place)
+
+    def put_newest(self, entry: _Entry[K], level: int, counter: int) -> None:
+        """Take in an entry that stands in no line, and whose counter is the highest: `put`, but faster."""
+        entry.ticket = counter
+        self._live += 1
+        run = self._run
+        if not run or run[-1][0] <= level:
+            run.append((level, counter, entry))
+        else:
+            heappush(self._heap, (level, counter, entry))
+
+    def remove(self, entry: _Entry[K]) -> None:
+        entry.ticket = 0
+        self._bury()
+
+    def first(self) -> _Entry[K] | None:
+        """Return the first entry."""
+        run, heap = self._run, self._heap
+        while run and run[0][-1].ticket != run[0][-2]:
+            run.popleft()
+            self.dead_places -= 1
+        while heap and heap[0][-1].ticket != heap[0][-2]:
+            heappop(heap)
+            self.dead_places -= 1
+        if run and (not heap or run[0] < heap[0]):
+            entry: _Entry[K] = run[0][-1]
+            return entry
+        return heap[0][-1] if heap else None
+
+    def pop(self) -> _Entry[K] | None:
+        """Take out the first entry."""
+        run, heap = self._run, self._heap
+        while run or heap:
+            place = heappop(heap) if heap and (not run or heap[0] < run[0]) else run.popleft()
+            entry: _Entry[K] = place[-1]
+            if entry.ticket == place[-2]:
+                entry.ticket = 0
+                self._live -= 1
+                if self.dead_places and self.dead_places > self._live + _DEAD_PLACES_BEFORE_CLEANING:
+                    self._clean()
+                return entry
+            self.dead_places -= 1
+        return None
+
+    def _bury(self) -> None:
+        self._live -= 1
+        self.dead_places += 1
+        # Without this, a key that asks for 30 s and is woken each millisecond would leave 30,000 places behind.
+        if self.dead_places > self._live + _DEAD_PLACES_BEFORE_CLEANING:
+            self._clean()
+
+    def _clean(self) -> None:
+        self._run = deque(place for place in self._run if place[-1].ticket == place[-2])
+        self._heap = [place for place in self._heap if place[-1].ticket == place[-2]]
+        heapify(self._heap)
+        self.dead_places = 0
+
+
 class PriorityCore(Generic[K]):
     """
     One entry for each key; the sooner time wins, and the loser is reported.
@@ -106,11 +198,8 @@ class PriorityCore(Generic[K]):
     def __init__(self) -> None:
         self._entries: dict[K, _Entry[K]] = {}
         self._held: dict[K, _Entry[K]] = {}
-        # Heaps. An entry that moves or leaves leaves a dead place behind.
-        self._ready: list[tuple[int, int, _Entry[K]]] = []
-        self._waiting: list[tuple[Instant, int, int, _Entry[K]]] = []
-        self._placed_ready = 0
-        self._placed_waiting = 0
+        self._ready: _Line[K] = _Line()
+        self._waiting: _Line[K] = _Line()
         self._consumers: dict[int, None] = {}
         self._counter = 0
         self._length = 0
@@ -150,7 +239,9 @@ class PriorityCore(Generic[K]):
         counter = self._counter = self._counter + 1
         level = priority or 0
         is_ready = asked_for <= now
-        entry = _Entry(key, counter, counter, level, asked_for, ask, causes[-CAUSES_MAX:], is_ready, False)
+        entry = _Entry(
+            key, counter, counter, level, asked_for, ask, causes[-CAUSES_MAX:] if causes else causes, is_ready, False
+        )
         self._entries[key] = entry
         verdict = _DELAYED
         if not is_ready:
@@ -162,9 +253,7 @@ class PriorityCore(Generic[K]):
                 verdict = _PARKED
             else:
                 verdict = _QUEUED
-                entry.place = counter
-                self._placed_ready += 1
-                heappush(self._ready, (-level, counter, entry))
+                self._ready.put_newest(entry, -level, counter)
         return Placed(key, verdict, ask, now, asked_for, asked_for, level, causes, ask)
 
     def hold(self, key: K, *, now: Instant, ready_at: Instant, ask: int, causes: tuple[int, ...]) -> Placed[K]:
@@ -196,7 +285,7 @@ class PriorityCore(Generic[K]):
         if entry is None or entry.is_ready or entry.ask != ask:
             return False
         del self._entries[key]
-        self._unplace_waiting(entry)
+        self._waiting.remove(entry)
         return True
 
     def advance(self, now: Instant) -> Sequence[Promotion[K]]:
@@ -204,14 +293,14 @@ class PriorityCore(Generic[K]):
         if now <= self._now or self._is_shut_down:
             return ()
         self._now = now
-        if not self._waiting or self._waiting[0][0] > now:
+        if not self._waiting:
             return ()
         promotions: list[Promotion[K]] = []
-        while (entry := self._first_waiting()) is not None and entry.ready_at <= now:
-            self._unplace_waiting(entry)
+        while (entry := self._waiting.first()) is not None and entry.ready_at <= now:
+            self._waiting.pop()
             entry.counter = self._next_counter()
             self._make_ready(entry)
-            verdict = _QUEUED if entry.place else _PARKED
+            verdict = _QUEUED if entry.ticket else _PARKED
             promotions.append(Promotion(entry.key, entry.ask, entry.ready_at, verdict))
         return promotions
 
@@ -265,7 +354,7 @@ class PriorityCore(Generic[K]):
     def done(self, key: K) -> None:
         """Unlock `key`; if it was asked for meanwhile, it can be handed out again. A key nobody holds is ignored."""
         held = self._held.get(key)
-        if held is None or held.place:
+        if held is None or held.ticket:
             return
         del self._held[key]
         entry = self._entries.get(key)
@@ -276,11 +365,11 @@ class PriorityCore(Generic[K]):
     def is_held(self, key: K) -> bool:
         """Whether `key` is in somebody's hands."""
         entry = self._held.get(key)
-        return entry is not None and not entry.place
+        return entry is not None and not entry.ticket
 
     def next_ready_at(self) -> Instant | None:
         """Return when the next waiting entry becomes ready; None if none will."""
-        entry = None if self._is_shut_down else self._first_waiting()
+        entry = None if self._is_shut_down else self._waiting.first()
         return None if entry is None else entry.ready_at
 
     def shut_down(self) -> tuple[int, ...]:
@@ -312,9 +401,9 @@ class PriorityCore(Generic[K]):
 
     def snapshot(self) -> QueueSnapshot[K]:
         """Return everything there is to see, at the latest moment that the core was told of."""
-        first = None if self._is_shut_down else self._first_ready()
-        held = [entry.row(Standing.HELD, is_locked=False) for entry in self._held.values() if not entry.place]
-        given_back = [entry for entry in self._held.values() if entry.place]
+        first = None if self._is_shut_down else self._ready.first()
+        held = [entry.row(Standing.HELD, is_locked=False) for entry in self._held.values() if not entry.ticket]
+        given_back = [entry for entry in self._held.values() if entry.ticket]
         ready = given_back + [entry for entry in self._entries.values() if entry.is_ready]
         ready.sort(key=lambda entry: (-entry.priority, entry.counter))
         waiting = [entry for entry in self._entries.values() if not entry.is_ready]
@@ -323,14 +412,14 @@ class PriorityCore(Generic[K]):
             at=self._now,
             rows=(
                 *held,
-                *(entry.row(Standing.READY, is_locked=not entry.place) for entry in ready),
+                *(entry.row(Standing.READY, is_locked=not entry.ticket) for entry in ready),
                 *(entry.row(Standing.WAITING, is_locked=entry.key in self._held) for entry in waiting),
             ),
             length=self._length,
             up_next=None if first is None else first.number,
             next_ready_at=self.next_ready_at(),
             consumers=len(self._consumers),
-            dead_places=len(self._ready) + len(self._waiting) - self._placed_ready - self._placed_waiting,
+            dead_places=self._ready.dead_places + self._waiting.dead_places,
             is_shut_down=self._is_shut_down,
         )
 
@@ -362,7 +451,7 @@ class PriorityCore(Generic[K]):
         if priority > entry.priority:
             entry.priority = priority
             entry.counter = self._next_counter()
-            if entry.place:  # a locked ready entry is in no line
+            if entry.ticket:  # a locked ready entry is in no line
                 (self._place_ready if entry.is_ready else self._place_waiting)(entry)
         verdict, lost_at, lost_ask = self._merge_time(entry, now, asked_for, ask)
         return Placed(
@@ -391,7 +480,7 @@ class PriorityCore(Generic[K]):
         lost_at, lost_ask = entry.ready_at, entry.ask
         entry.ask = ask
         if is_now:
-            self._unplace_waiting(entry)
+            self._waiting.remove(entry)
             entry.ready_at = asked_for
             self._make_ready(entry)
             return Verdict.MADE_READY, lost_at, lost_ask
@@ -407,71 +496,21 @@ class PriorityCore(Generic[K]):
 
     def _place_ready(self, entry: _Entry[K]) -> None:
         """Place `entry` by what it says now; if it stands in the line, it moves."""
-        if not entry.place:
-            self._placed_ready += 1
-        entry.place = entry.counter
-        heappush(self._ready, (-entry.priority, entry.counter, entry))
-        # Without this, a key whose priority rises again and again would leave a place behind for each.
-        if len(self._ready) > 2 * self._placed_ready + DEAD_PLACES_MAX // 2:
-            self._ready = [place for place in self._ready if place[1] == place[2].place]
-            heapify(self._ready)
+        self._ready.put(entry, (-entry.priority, entry.counter, entry))
 
     def _place_waiting(self, entry: _Entry[K]) -> None:
-        if not entry.place:
-            self._placed_waiting += 1
-        entry.place = entry.counter
-        heappush(self._waiting, (entry.ready_at, -entry.priority, entry.counter, entry))
-        self._clean_waiting()
-
-    def _unplace_waiting(self, entry: _Entry[K]) -> None:
-        entry.place = 0
-        self._placed_waiting -= 1
-        self._clean_waiting()
-
-    def _clean_waiting(self) -> None:
-        # Without this, a key that asks for 30 s and is woken each millisecond would leave 30,000 places behind.
-        if len(self._waiting) > 2 * self._placed_waiting + DEAD_PLACES_MAX // 2:
-            self._waiting = [place for place in self._waiting if _waits_at(place)]
-            heapify(self._waiting)
-
-    def _first_ready(self) -> _Entry[K] | None:
-        heap = self._ready
-        while heap:
-            place = heap[0]
-            if place[1] == place[2].place:
-                return place[2]
-            heappop(heap)
-        return None
-
-    def _first_waiting(self) -> _Entry[K] | None:
-        heap = self._waiting
-        while heap:
-            place = heap[0]
-            if _waits_at(place):
-                return place[3]
-            heappop(heap)
-        return None
+        # The counter stays when the time moves, so the ticket is a number of its own.
+        self._waiting.put(entry, (entry.ready_at, -entry.priority, entry.counter, self._next_counter(), entry))
 
     def _take_first(self) -> Item[K] | None:
-        heap = self._ready
-        if self._is_shut_down:
+        entry = None if self._is_shut_down else self._ready.pop()
+        if entry is None:
             return None
-        while heap:
-            _, counter, entry = heappop(heap)
-            if counter != entry.place:
-                continue
-            entry.place = 0
-            self._placed_ready -= 1
-            self._length -= 1
-            key = entry.key
-            if self._entries.get(key) is entry:
-                del self._entries[key]
-                self._held[key] = entry
-            return Item(key, entry.priority, entry.causes, entry.ready_at, entry.ask)
-        return None
-
-
-def _waits_at(place: tuple[Instant, int, int, _Entry[K]]) -> bool:
-    # The time too: an entry that moves to a sooner time keeps its counter.
-    ready_at, _, counter, entry = place
-    return counter == entry.place and ready_at == entry.ready_at and not entry.is_ready
+        self._length -= 1
+        key = entry.key
+        standing = self._entries.pop(key, None)
+        if standing is entry:
+            self._held[key] = entry
+        elif standing is not None:  # asked for after this one was given back: that waits behind it
+            self._entries[key] = standing
+        return Item(key, entry.priority, entry.causes, entry.ready_at, entry.ask)

@@ -105,14 +105,14 @@ MUTATIONS: Sequence[tuple[Room, str, str, str]] = (
     (
         CLASSIC,
         "done that leaves nothing in work sends the first waiting get to the end",
-        "            if self._consumers and not self._line:\n",
-        "            if False:\n",
+        "        elif self._consumers and not self._line:\n",
+        "        elif False:\n",
     ),
     (
         CLASSIC,
         "a key that was asked for while in work joins the end of the line",
-        "            mark.is_quiet = False\n            self._line.append(key)\n",
-        "            mark.is_quiet = False\n            self._line.appendleft(key)\n",
+        "            self._come_due.discard(key)\n            self._line.append(key)\n",
+        "            self._come_due.discard(key)\n            self._line.appendleft(key)\n",
     ),
     (
         CLASSIC,
@@ -123,15 +123,15 @@ MUTATIONS: Sequence[tuple[Room, str, str, str]] = (
     (
         CLASSIC,
         "a stray done queues a ready key twice",
-        "        self._held.pop(key, None)\n        mark =",
-        "        if self._held.pop(key, None) is None:\n            return\n        mark =",
+        "        self._held.pop(key, None)\n",
+        "        if self._held.pop(key, None) is None:\n            return\n",
     ),
     (
         CLASSIC,
         "an event costs no delayed ask",
-        "        mark = self._marks.get(key)\n        if mark is None:\n            verdict = self._mark(key, ask, ",
+        "        if mark is None:\n            self._marks[key] = Item(",
         "        if (delay := self._delays.get(key)) is not None:\n            self._delays.remove(delay)\n"
-        "        mark = self._marks.get(key)\n        if mark is None:\n            verdict = self._mark(key, ask, ",
+        "        if mark is None:\n            self._marks[key] = Item(",
     ),
     (
         CLASSIC,
@@ -148,8 +148,8 @@ MUTATIONS: Sequence[tuple[Room, str, str, str]] = (
     (
         CLASSIC,
         "a key in work is only marked",
-        "        if key in self._held:\n            self._marks[key] = _Mark(",
-        "        if False:\n            self._marks[key] = _Mark(",
+        "            if key in self._held:\n",
+        "            if False:\n",
     ),
     (
         CLASSIC,
@@ -248,8 +248,8 @@ MUTATIONS: Sequence[tuple[Room, str, str, str]] = (
     (
         PRIORITY,
         "keys due at one moment become ready in the order of their counters",
-        "heappush(self._waiting, (entry.ready_at, -entry.priority, entry.counter, entry))",
-        "heappush(self._waiting, (entry.ready_at, -entry.number, entry.counter, entry))",
+        "(entry.ready_at, -entry.priority, entry.counter, ",
+        "(entry.ready_at, -entry.number, entry.counter, ",
     ),
     (
         PRIORITY,
@@ -260,8 +260,8 @@ MUTATIONS: Sequence[tuple[Room, str, str, str]] = (
     (
         PRIORITY,
         "after a shutdown nothing is handed out",
-        "        if self._is_shut_down:\n            return None\n        while heap:\n",
-        "        while heap:\n",
+        "        entry = None if self._is_shut_down else self._ready.pop()\n",
+        "        entry = self._ready.pop()\n",
     ),
     (
         CLASSIC_QUEUE,

@@ -325,3 +325,36 @@ def test_a_controller_needs_a_worker() -> None:
 )
 def test_every_way_to_end_has_a_name(result: Result | None, error: Exception | None, ending: Ending) -> None:
     assert ending_of(result, error) is ending
+
+
+def test_a_cancelled_task_that_a_pass_awaits_is_a_panic_and_not_the_end_of_the_controller() -> None:
+    async def await_a_cancelled_task() -> Result | None:
+        task = asyncio.create_task(asyncio.sleep(5))
+        task.cancel()
+        await task
+        return None
+
+    script = Script(await_a_cancelled_task, returns(None))
+    controller = run_controller(script, [(0, A)], until=1)
+    assert script.times == [0, 0.005]
+    assert controller.counts.reconcile_panics_total == 1
+
+
+def test_a_pass_that_is_cancelled_at_the_stop_is_said_to_be() -> None:
+    async def main() -> list[str]:
+        controller = Controller("c", returns_never, clock=LoopClock(), journal=Journal())
+        controller.queue.add(A)
+        run = asyncio.create_task(controller.run(asyncio.Event()))
+        await asyncio.sleep(1)
+        run.cancel()
+        await asyncio.wait([run])
+        assert run.cancelled()
+        return [record.ending for record in controller.explain(A).records if isinstance(record, PassEnded)]
+
+    assert run_virtual(main()) == [Ending.CANCELLED.value]
+
+
+async def returns_never(request: Request) -> Result | None:
+    del request
+    await asyncio.Event().wait()
+    return None
