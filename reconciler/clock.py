@@ -11,10 +11,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from reconciler.instant import Instant
 
 __all__ = ["LoopClock", "LoopWallClock", "SystemWallClock"]
+
+
+# An `Instant` is an integer: a call that says so would cost more than the reading.
+_monotonic = cast("Callable[[], Instant]", time.monotonic_ns)
 
 
 class LoopClock:
@@ -29,19 +34,19 @@ class LoopClock:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._read: Callable[[], int] = time.monotonic_ns
+        self._read: Callable[[], Instant] = _monotonic
 
     def now(self) -> Instant:
         """Return the loop's present moment, to the nearest nanosecond."""
         if self._loop is None or self._loop.is_closed():
             self._bind()
-        return Instant(self._read())
+        return self._read()
 
     def _bind(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
         # The queue reads this clock several times for each key: what asyncio's own loops read is read directly.
         is_plain = isinstance(loop, asyncio.BaseEventLoop) and type(loop).time is asyncio.BaseEventLoop.time
-        self._read = time.monotonic_ns if is_plain else lambda: round(loop.time() * 1_000_000_000)
+        self._read = _monotonic if is_plain else lambda: Instant(round(loop.time() * 1_000_000_000))
 
 
 class SystemWallClock:

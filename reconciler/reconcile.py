@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, cast
 
 from reconciler.api import ObjectKey
 
@@ -55,6 +55,7 @@ class Result:
         cancels: Drop the wake-up that is owed; see `cancel`.
 
     Raises:
+        TypeError: `requeue_after` is no `timedelta`.
         ValueError: `requeue_after` is negative; `hold` without it; `cancels` with it; `hold` is neither a bool nor
             `"status"`.
 
@@ -69,6 +70,8 @@ class Result:
     cancels: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(cast("object", self.requeue_after), timedelta):
+            raise TypeError(f"requeue_after must be a timedelta, is {self.requeue_after!r}")
         if self.requeue_after < timedelta(0):
             raise ValueError(f"requeue_after must not be negative, is {self.requeue_after}")
         if self.hold not in {False, True, "status"}:

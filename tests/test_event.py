@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from reconciler.api import EncodedObject
-from reconciler.event import CreateEvent, DeleteEvent, GenericEvent, UpdateEvent, changed_between
-from reconciler.journal import Changed
+from reconciler.event import CreateEvent, DeleteEvent, GenericEvent, UpdateEvent, changed_between, fields_changed
+from reconciler.journal import FIELDS_MAX, Changed
 
 OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": True}
 
@@ -56,3 +56,20 @@ def test_events_say_what_they_know_by_the_same_names() -> None:
     assert [event.latest for event in events] == [a, b, b, None]
     assert [event.is_initial for event in events] == [True, False, False, False]
     assert {event.key for event in events} == {a.key}
+
+
+def with_status(status: dict[str, Any]) -> EncodedObject:
+    return EncodedObject.from_json(json.dumps({"metadata": {"name": "a"}, "status": status}).encode())
+
+
+def test_fields_that_changed_are_named_by_their_paths_and_never_by_their_values() -> None:
+    old = with_status({"url": "https://secret/1", "attempts": [1], "deep": {"same": 1, "other": 2}})
+    new = with_status({"url": "https://secret/2", "attempts": [1, 2], "deep": {"same": 1}})
+    assert fields_changed(old, new) == ("status.attempts", "status.deep.other", "status.url")
+    assert fields_changed(old, old) == ()
+
+
+def test_no_more_fields_are_named_than_a_record_takes() -> None:
+    many = with_status({f"f{number}": number for number in range(50)})
+    none = with_status({})
+    assert len(fields_changed(none, many)) == FIELDS_MAX

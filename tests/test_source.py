@@ -1,25 +1,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
+import msgspec
 import pytest
 
-from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, EncodedObject, ObjectKey
 from reconciler.apiserver import ApiServer
 from reconciler.cache import Cache
 from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, OwnWrites, RestClient
 from reconciler.clock import LoopClock, LoopWallClock
 from reconciler.event import CreateEvent, DeleteEvent, Event, GenericEvent, UpdateEvent
+from reconciler.handler import EventHandler
 from reconciler.instant import Clock
 from reconciler.journal import Cause, Changed, EventSeen, Journal, Origin, current_cause
+from reconciler.predicate import GenerationChangedPredicate, Predicate
 from reconciler.reconcile import Request
 from reconciler.source import Kind, Sighting, is_low_priority
 from reconciler.testing import InProcessTransport, run_virtual
-from tests.cache.objects import WIDGETS, Widget, encoded
+from tests.cache.objects import WIDGETS, Widget, encoded, wire
 from tests.cache.world import CRD
 
 KEY = ObjectKey("default", "a")
@@ -33,6 +37,7 @@ class Listener:
     journal: Journal = field(default_factory=Journal)
     clock: Clock = field(default_factory=LoopClock)
     told: list[tuple[EventSeen, list[Request], bool]] = field(default_factory=list)
+    sightings: list[Sighting | None] = field(default_factory=list)
 
     def seen(
         self,
@@ -42,7 +47,7 @@ class Listener:
         is_low_priority: bool,
         sighting: Sighting | None = None,
     ) -> None:
-        del sighting
+        self.sightings.append(sighting)
         self.told.append((event, list(requests), is_low_priority))
 
     @property
@@ -93,7 +98,13 @@ class Scene:
             current_cause.reset(token)
 
 
-def on_a_watched_kind(story: Callable[[Scene], Awaitable[None]], *, objects: bool = False) -> list[EventSeen]:
+def on_a_watched_kind(
+    story: Callable[[Scene], Awaitable[None]],
+    *,
+    objects: bool = False,
+    handler: EventHandler | None = None,
+    predicates: Sequence[Predicate] = (),
+) -> list[EventSeen]:
     async def main() -> list[EventSeen]:
         server = ApiServer(wall=LoopWallClock())
         transport = SlowAnswers(InProcessTransport(server))
@@ -104,7 +115,7 @@ def on_a_watched_kind(story: Callable[[Scene], Awaitable[None]], *, objects: boo
         if objects:
             await scene.create()
         cache = Cache(rest, random=Random(1))
-        source = Kind(cache, Widget, ledger=ledger)
+        source = Kind(cache, Widget, ledger=ledger, handler=handler, predicates=predicates)
         source.start(scene.sink)
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -210,3 +221,60 @@ def test_a_version_that_is_seen_again_after_a_relist_waits_behind_real_changes()
 )
 def test_only_news_that_are_none_may_wait(event: Event, is_low: bool) -> None:
     assert is_low_priority(event) is is_low
+
+
+class ForItsShelf:
+    """Asks for the shelf that each widget stands on."""
+
+    def requests(self, event: Event) -> Iterable[Request]:
+        return (Request(event.key.namespace, "shelf"),)
+
+
+def test_an_event_of_a_derived_key_names_the_object_that_it_is_about() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(1)
+        (sighting,) = scene.sink.sightings
+        assert sighting is not None
+        assert not sighting.is_primary
+        assert sighting.uid
+
+    (event,) = on_a_watched_kind(story, objects=True, handler=ForItsShelf())
+    assert (event.key, event.kind, event.source) == (Request("default", "shelf"), "Widget", "default/a")
+
+
+def test_an_own_write_names_the_fields_that_it_changed_and_a_foreign_one_costs_no_look() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.resize_as("c", 5)
+        await asyncio.sleep(1)
+        await scene.client.patch(WIDGETS, KEY, {"spec": {"size": 6}})
+
+    created, own, foreign = on_a_watched_kind(story, objects=True)
+    assert (created.fields, own.fields, foreign.fields) == ((), ("spec.size",), ())
+    assert (own.kind, own.source) == ("Widget", "")
+
+
+def test_an_event_that_a_predicate_drops_is_written_down_and_asks_for_nothing() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.client.patch(WIDGETS, KEY, {"metadata": {"labels": {"x": "y"}}})
+        await scene.client.patch(WIDGETS, KEY, {"spec": {"size": 6}})
+        await asyncio.sleep(1)
+        assert [len(requests) for _, requests, _ in scene.sink.told] == [1, 0, 1]
+
+    created, labelled, resized = on_a_watched_kind(story, objects=True, predicates=[GenerationChangedPredicate()])
+    assert [event.dropped_by for event in (created, labelled, resized)] == ["", "GenerationChangedPredicate", ""]
+    assert labelled.key == Request("default", "a")
+
+
+def test_a_sighting_knows_whether_nothing_but_status_changed() -> None:
+    def version(number: int, **fields: Any) -> EncodedObject:
+        return EncodedObject.from_json(msgspec.json.encode({**wire("a", number), **fields}), keep_managed_fields=True)
+
+    before = version(1)
+    status = version(2, status={"ready": True})
+    labelled = version(3, metadata={**wire("a", 3)["metadata"], "labels": {"x": "y"}})
+    managed = version(4, metadata={**wire("a", 4)["metadata"], "managedFields": [{"manager": "m"}]})
+
+    def is_status_only(new: EncodedObject | None) -> bool:
+        return Sighting("uid-a", True, before, new).is_status_only()
+
+    assert [is_status_only(new) for new in (status, labelled, managed, None)] == [True, False, True, False]

@@ -128,15 +128,15 @@ class _Line(Generic[K]):
         else:
             heappush(self._heap, place)
 
-    def put_newest(self, entry: _Entry[K], level: int, counter: int) -> None:
+    def put_newest(self, entry: _Entry[K], place: tuple[int, int, _Entry[K]]) -> None:
         """Take in an entry that stands in no line, and whose counter is the highest: `put`, but faster."""
-        entry.ticket = counter
+        entry.ticket = place[1]
         self._live += 1
         run = self._run
-        if not run or run[-1][0] <= level:
-            run.append((level, counter, entry))
+        if not run or run[-1][0] <= place[0]:
+            run.append(place)
         else:
-            heappush(self._heap, (level, counter, entry))
+            heappush(self._heap, place)
 
     def remove(self, entry: _Entry[K]) -> None:
         entry.ticket = 0
@@ -159,9 +159,14 @@ class _Line(Generic[K]):
     def pop(self) -> _Entry[K] | None:
         """Take out the first entry."""
         run, heap = self._run, self._heap
+        if run and not heap and not self.dead_places:
+            entry: _Entry[K] = run.popleft()[-1]
+            entry.ticket = 0
+            self._live -= 1
+            return entry
         while run or heap:
             place = heappop(heap) if heap and (not run or heap[0] < run[0]) else run.popleft()
-            entry: _Entry[K] = place[-1]
+            entry = place[-1]
             if entry.ticket == place[-2]:
                 entry.ticket = 0
                 self._live -= 1
@@ -253,7 +258,7 @@ class PriorityCore(Generic[K]):
                 verdict = _PARKED
             else:
                 verdict = _QUEUED
-                self._ready.put_newest(entry, -level, counter)
+                self._ready.put_newest(entry, (-level, counter, entry))
         return Placed(key, verdict, ask, now, asked_for, asked_for, level, causes, ask)
 
     def hold(self, key: K, *, now: Instant, ready_at: Instant, ask: int, causes: tuple[int, ...]) -> Placed[K]:

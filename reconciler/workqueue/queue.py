@@ -65,7 +65,12 @@ class _Queue(Generic[K]):
     def add(self, key: K, *, causes: tuple[int, ...] = (), by: AskedBy = "event") -> None:
         """Ask for `key` now. On the priority queue this uses up a delayed wake-up of the key, as in Go."""
         now = self._advance()
-        self._tell(self._core.add(key, now=now, ready_at=now, ask=self._ask_ids(), causes=causes), by, now)
+        try:
+            placed = self._core.add(key, now=now, ready_at=now, ask=self._ask_ids(), causes=causes)
+        except TypeError:
+            _demand_hashable(key)
+            raise
+        self._tell(placed, by, now)
 
     def add_after(
         self, key: K, delay: timedelta, *, causes: tuple[int, ...] = (), by: AskedBy = "requeue_after"
@@ -110,6 +115,7 @@ class _Queue(Generic[K]):
         now = self._advance()
         try:
             for key in keys:
+                _demand_hashable(key)
                 delay = self._limited(key, now, after_ns) if rate_limited else after_ns
                 placed = self._core.add(
                     key,
@@ -137,6 +143,7 @@ class _Queue(Generic[K]):
         by: AskedBy = "requeue_after",
     ) -> Placed[K]:
         """Ask for `key` at a moment of the queue's clock, and return what became of that."""
+        _demand_hashable(key)
         now = self._advance()
         placed = self._core.add(key, now=now, ready_at=ready_at, priority=priority, ask=self._ask_ids(), causes=causes)
         self._tell(placed, by, now)
@@ -423,6 +430,13 @@ class ClassicQueue(_Queue[K]):
                 self._classic.signal_drain()
             else:
                 future.set_result(None)
+
+
+def _demand_hashable(key: Hashable) -> None:
+    try:
+        hash(key)
+    except TypeError as error:
+        raise TypeError(f"key must be hashable, is {key!r}") from error
 
 
 def _delay(span: timedelta) -> int:

@@ -9,6 +9,8 @@ survive both ways. Timestamps are aware, keep microseconds, and are written with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -73,13 +75,22 @@ class _OmitsEmpty(ApiModel):
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
         wire: dict[str, Any] = handler(self)
-        for name, field in type(self).model_fields.items():
-            key = (field.serialization_alias or name) if info.by_alias else name
-            if key not in wire or wire[key] or field.is_required() or name in self.always_written:
-                continue
-            if not (self.keeps_explicit and name in self.model_fields_set and wire[key] is not None):
+        omitted = _omitted_fields(type(self), bool(info.by_alias))
+        for key in [key for key, value in wire.items() if not value and key in omitted]:
+            if not (self.keeps_explicit and omitted[key] in self.model_fields_set and wire[key] is not None):
                 del wire[key]
         return wire
+
+
+@cache
+def _omitted_fields(model: type[_OmitsEmpty], by_alias: bool) -> Mapping[str, str]:
+    """Return the keys that are absent on the wire while they are empty, each with its field's name."""
+    # Once for each model: pydantic's `model_fields` costs more than the rest of a serialization.
+    return {
+        (field.serialization_alias or name) if by_alias else name: name
+        for name, field in model.model_fields.items()
+        if not field.is_required() and name not in model.always_written
+    }
 
 
 class _SpecModel(_OmitsEmpty):
