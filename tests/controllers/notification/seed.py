@@ -30,6 +30,7 @@ from reconciler.instant import WallClock
 from reconciler.journal import EventSeen, Origin
 from reconciler.manager import Manager
 from reconciler.reconcile import Request
+from reconciler.workqueue import Discipline
 
 ROUTING = """\
 route:
@@ -103,6 +104,7 @@ async def tell(
     namespace: str,
     initial_seconds: int,
     wall: WallClock | None,
+    queue: Discipline = "priority",
     story: Callable[[Story], Awaitable[None]],
 ) -> None:
     """Run the controller against the server behind `transport` while `story` is told."""
@@ -114,7 +116,7 @@ async def tell(
     manager = Manager(transport, namespace=namespace, wall=wall, seed=7)
     console: list[ConsoleRecord] = []
     channels = build_channels(config, routing, console=console.append)
-    controller = setup(manager, router=routing, channels=channels)
+    controller = setup(manager, router=routing, channels=channels, queue=queue)
     stopping = asyncio.Event()
     async with anyio.create_task_group() as group:
         group.start_soon(manager.run, stopping)

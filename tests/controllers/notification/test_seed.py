@@ -17,20 +17,22 @@ from reconciler.controllers.notification import NotificationRequest, custom_reso
 from reconciler.envtest import RealServer
 from reconciler.errors import AlreadyExistsError, ApiError
 from reconciler.testing import InProcessTransport, run_virtual
+from reconciler.workqueue import Discipline
 from tests.controllers.notification.seed import STORIES, Story, tell
 
 STORY = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 
 
 @STORY
+@pytest.mark.parametrize("queue", ["priority", "classic"])
 def test_the_seed_in_virtual_time_on_the_embedded_server(
-    tmp_path: Path, story: Callable[[Story], Awaitable[None]]
+    tmp_path: Path, story: Callable[[Story], Awaitable[None]], queue: Discipline
 ) -> None:
     async def main() -> float:
         wall = LoopWallClock()
         transport = InProcessTransport(ApiServer(wall=wall))
         await Client(RestClient(transport)).create(custom_resource_definition(), resource=CUSTOM_RESOURCE_DEFINITION)
-        await tell(transport, tmp_path, namespace="default", initial_seconds=5, wall=wall, story=story)
+        await tell(transport, tmp_path, namespace="default", initial_seconds=5, wall=wall, queue=queue, story=story)
         return asyncio.get_running_loop().time()
 
     assert run_virtual(main()) < 120
