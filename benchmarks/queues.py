@@ -17,8 +17,9 @@ from random import Random
 from time import perf_counter
 
 from reconciler.clock import LoopClock
+from reconciler.control_loop import asked_record
 from reconciler.instant import Instant, seconds
-from reconciler.journal import Asked, Journal
+from reconciler.journal import Journal
 from reconciler.testing import run_virtual
 from reconciler.workqueue import AskedBy, ClassicCore, ClassicQueue, Placed, PriorityCore, PriorityQueue
 
@@ -246,13 +247,7 @@ class QueueCases:
         journal = Journal()
 
         def placed(answer: Placed[str], by: AskedBy) -> None:
-            lost_at = -1 if answer.lost_at is None else answer.lost_at
-            journal.append(
-                Asked(
-                    answer.ask, answer.causes, answer.at, "bench", answer.key, by, answer.verdict.value,
-                    answer.asked_for, answer.ready_at, lost_at, answer.lost_ask, answer.standing_ask, answer.priority,
-                )
-            )  # fmt: skip
+            journal.append(asked_record(answer, by, "bench"))
 
         return self.kind(clock=LoopClock(), on_placed=placed, ask_ids=journal.new_id)
 

@@ -17,6 +17,7 @@ from reconciler.control_loop.hold import (
     settle,
 )
 from reconciler.control_loop.outcome import EFFECTS, Again, Effect, Ending, ending_of
+from reconciler.control_loop.told import asked_record, promoted_record
 
 __all__ = [
     "EFFECTS",
@@ -31,9 +32,11 @@ __all__ = [
     "OwedTime",
     "PassContext",
     "Settlement",
+    "asked_record",
     "can_wait",
     "current_context",
     "ending_of",
     "loudness_of",
+    "promoted_record",
     "settle",
 ]

@@ -26,10 +26,10 @@ from reconciler.control_loop.hold import Loudness, OwedTime, loudness_of, settle
 from reconciler.control_loop.outcome import EFFECTS, Again, Ending, ending_of
 from reconciler.control_loop.owing import OwedTimes, Waiting
 from reconciler.control_loop.starting import start_and_sync
+from reconciler.control_loop.told import asked_record, promoted_record
 from reconciler.errors import ConfigurationError, InvariantError, RetryError
 from reconciler.instant import Clock, Instant, nanoseconds
 from reconciler.journal import (
-    Asked,
     Cause,
     EventSeen,
     Explanation,
@@ -37,7 +37,6 @@ from reconciler.journal import (
     Owed,
     PassEnded,
     PassStarted,
-    Promoted,
     current_cause,
     explain,
 )
@@ -413,36 +412,11 @@ class Controller:
         _log.error("%s: pass over %s %s: %s", self.name, key, ending.value, error, exc_info=trace)
 
     def _placed(self, placed: Placed[Request], by: AskedBy) -> None:
-        self.journal.append(
-            Asked(
-                placed.ask,
-                placed.causes,
-                placed.at,
-                self.name,
-                placed.key,
-                by=by,
-                verdict=placed.verdict.value,
-                asked_for=placed.asked_for,
-                ready_at=placed.ready_at,
-                lost_at=-1 if placed.lost_at is None else placed.lost_at,
-                lost_ask=placed.lost_ask,
-                standing_ask=placed.standing_ask,
-                priority=placed.priority,
-            )
-        )
+        self.journal.append(asked_record(placed, by, self.name))
 
     def _promoted(self, promotion: Promotion[Request]) -> None:
-        self.journal.append(
-            Promoted(
-                self.journal.new_id(),
-                (promotion.ask,),
-                self.clock.now(),
-                self.name,
-                promotion.key,
-                promotion.ask,
-                promotion.verdict.value,
-            )
-        )
+        record_id, now = self.journal.new_id(), self.clock.now()
+        self.journal.append(promoted_record(promotion, self.name, record_id=record_id, at=now))
 
 
 def _priority_of(item: Item[Request], result: Result | None, error: Exception | None) -> int:

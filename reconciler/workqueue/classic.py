@@ -31,9 +31,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from reconciler.errors import InvariantError
 from reconciler.instant import Instant
 from reconciler.workqueue.answers import (
     CAUSES_MAX,
@@ -46,6 +45,7 @@ from reconciler.workqueue.answers import (
     Standing,
     Verdict,
 )
+from reconciler.workqueue.consumers import Consumers
 from reconciler.workqueue.delays import Delay, Delays
 
 __all__ = ["ClassicCore"]
@@ -56,7 +56,7 @@ K = TypeVar("K", bound=Hashable)
 _QUEUED, _PARKED, _FOLDED = Verdict.QUEUED, Verdict.PARKED, Verdict.FOLDED
 
 
-class ClassicCore(Generic[K]):
+class ClassicCore(Consumers[K]):
     """
     A line of ready keys, marks, and delayed asks.
 
@@ -67,6 +67,7 @@ class ClassicCore(Generic[K]):
     discipline: Discipline = "classic"
 
     def __init__(self) -> None:
+        super().__init__()
         self._line: deque[K] = deque()
         # A mark is what will be handed out.
         self._marks: dict[K, Item[K]] = {}
@@ -75,13 +76,10 @@ class ClassicCore(Generic[K]):
         self._come_due: set[K] = set()
         self._held: dict[K, Item[K]] = {}
         self._delays: Delays[K] = Delays()
-        self._consumers: dict[int, None] = {}
         self._drains: dict[int, None] = {}
         self._drained: list[int] = []
         self._numbers = 0
         self._is_holding = False
-        self._now = Instant(0)
-        self._is_shut_down = False
         self._is_draining = False
 
     def add(
@@ -194,37 +192,6 @@ class ClassicCore(Generic[K]):
             promotions.append(Promotion(delay.key, delay.ask, delay.ready_at, verdict))
         return promotions
 
-    def take(self, *, now: Instant) -> Item[K] | None:
-        """
-        Hand out the first key in the line, unless consumers wait: they come first. None: there is none.
-
-        Raises:
-            InvariantError: As `add`.
-        """
-        if now > self._now:
-            self._move_to(now)
-        return None if self._consumers else self._take_first()
-
-    def join(self, consumer: int) -> None:
-        """Let `consumer` wait, behind those that wait already."""
-        if not self._is_shut_down:
-            self._consumers[consumer] = None
-
-    def leave(self, consumer: int) -> None:
-        """Let `consumer` wait no longer; one that does not wait is ignored."""
-        self._consumers.pop(consumer, None)
-
-    def hand_out(self) -> tuple[int, Item[K]] | None:
-        """Serve the consumer that waits longest, with the first key; None: no consumer, or no key."""
-        if not self._consumers:
-            return None
-        item = self._take_first()
-        if item is None:
-            return None
-        consumer = next(iter(self._consumers))
-        del self._consumers[consumer]
-        return consumer, item
-
     def give_back(self, key: K) -> None:
         """
         Take back a key whose consumer left before it looked at it: it stands first in the line.
@@ -312,16 +279,6 @@ class ClassicCore(Generic[K]):
         else:
             self._drained.append(drain)
 
-    @property
-    def is_shut_down(self) -> bool:
-        """Whether `shut_down` or `drain` was called."""
-        return self._is_shut_down
-
-    @property
-    def has_consumers(self) -> bool:
-        """Whether a consumer waits."""
-        return bool(self._consumers)
-
     def __len__(self) -> int:
         return len(self._line)
 
@@ -370,15 +327,6 @@ class ClassicCore(Generic[K]):
             united = tuple(dict.fromkeys(mark.causes + causes))[-CAUSES_MAX:]
             self._marks[mark.key] = Item(mark.key, 0, united, mark.ready_at, mark.ask)
 
-    def _move_to(self, now: Instant) -> None:
-        if self._is_shut_down:
-            return
-        first = self._delays.first()
-        if first is not None and first.ready_at <= now:
-            due = first.ready_at
-            raise InvariantError(f"the queue was asked at {now}, but not advanced to {due}, when a key became ready")
-        self._now = now
-
     def _delay(self, key: K, now: Instant, ready_at: Instant, ask: int, causes: tuple[int, ...]) -> Placed[K]:
         delay = self._delays.get(key)
         if delay is None:
@@ -412,6 +360,4 @@ class ClassicCore(Generic[K]):
         if not self._is_draining:
             self._drained += self._drains
             self._drains.clear()
-        left = tuple(self._consumers)
-        self._consumers.clear()
-        return left
+        return self._send_home()

@@ -37,7 +37,6 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from reconciler.errors import InvariantError
 from reconciler.instant import Instant
 from reconciler.workqueue.answers import (
     CAUSES_MAX,
@@ -50,6 +49,7 @@ from reconciler.workqueue.answers import (
     Standing,
     Verdict,
 )
+from reconciler.workqueue.consumers import Consumers
 
 __all__ = ["DEAD_PLACES_MAX", "PriorityCore"]
 
@@ -190,7 +190,7 @@ class _Line(Generic[K]):
         self.dead_places = 0
 
 
-class PriorityCore(Generic[K]):
+class PriorityCore(Consumers[K]):
     """
     One entry for each key; the sooner time wins, and the loser is reported.
 
@@ -201,15 +201,13 @@ class PriorityCore(Generic[K]):
     discipline: Discipline = "priority"
 
     def __init__(self) -> None:
+        super().__init__()
         self._entries: dict[K, _Entry[K]] = {}
         self._held: dict[K, _Entry[K]] = {}
         self._ready: _Line[K] = _Line()
         self._waiting: _Line[K] = _Line()
-        self._consumers: dict[int, None] = {}
         self._counter = 0
         self._length = 0
-        self._now = Instant(0)
-        self._is_shut_down = False
 
     def add(
         self,
@@ -309,37 +307,6 @@ class PriorityCore(Generic[K]):
             promotions.append(Promotion(entry.key, entry.ask, entry.ready_at, verdict))
         return promotions
 
-    def take(self, *, now: Instant) -> Item[K] | None:
-        """
-        Hand out the first key that can be, unless consumers wait: they come first. None: there is none.
-
-        Raises:
-            InvariantError: As `add`.
-        """
-        if now > self._now:
-            self._move_to(now)
-        return None if self._consumers else self._take_first()
-
-    def join(self, consumer: int) -> None:
-        """Let `consumer` wait, behind those that wait already."""
-        if not self._is_shut_down:
-            self._consumers[consumer] = None
-
-    def leave(self, consumer: int) -> None:
-        """Let `consumer` wait no longer; one that does not wait is ignored."""
-        self._consumers.pop(consumer, None)
-
-    def hand_out(self) -> tuple[int, Item[K]] | None:
-        """Serve the consumer that waits longest, with the first key; None: no consumer, or no key."""
-        if not self._consumers:
-            return None
-        item = self._take_first()
-        if item is None:
-            return None
-        consumer = next(iter(self._consumers))
-        del self._consumers[consumer]
-        return consumer, item
-
     def give_back(self, key: K) -> None:
         """
         Take back a key whose consumer left before it looked at it: it stands where it stood before.
@@ -380,19 +347,7 @@ class PriorityCore(Generic[K]):
     def shut_down(self) -> tuple[int, ...]:
         """Ignore asks and hand out nothing from now on; return the consumers that waited, longest first."""
         self._is_shut_down = True
-        left = tuple(self._consumers)
-        self._consumers.clear()
-        return left
-
-    @property
-    def is_shut_down(self) -> bool:
-        """Whether `shut_down` was called."""
-        return self._is_shut_down
-
-    @property
-    def has_consumers(self) -> bool:
-        """Whether a consumer waits."""
-        return bool(self._consumers)
+        return self._send_home()
 
     def __len__(self) -> int:
         return self._length
@@ -427,14 +382,6 @@ class PriorityCore(Generic[K]):
             dead_places=self._ready.dead_places + self._waiting.dead_places,
             is_shut_down=self._is_shut_down,
         )
-
-    def _move_to(self, now: Instant) -> None:
-        if self._is_shut_down:
-            return
-        due = self.next_ready_at()
-        if due is not None and due <= now:
-            raise InvariantError(f"the queue was asked at {now}, but not advanced to {due}, when a key became ready")
-        self._now = now
 
     def _next_counter(self) -> int:
         self._counter += 1

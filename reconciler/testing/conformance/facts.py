@@ -7,16 +7,8 @@ from typing import Final
 
 import msgspec
 
-from reconciler.journal import (
-    Asked,
-    Journal,
-    PassEnded,
-    PassStarted,
-    Promoted,
-    Record,
-    explain,
-    render,
-)
+from reconciler.control_loop import asked_record, promoted_record
+from reconciler.journal import Journal, PassEnded, PassStarted, Record, explain, render
 from reconciler.workqueue import AskedBy, Item, Placed, Promotion
 
 __all__ = ["KEYS_TOLD_MAX", "Facts", "tell"]
@@ -39,30 +31,12 @@ class Facts:
 
     def placed(self, placed: Placed[str], by: AskedBy = "event") -> None:
         """Write down the answer to an ask."""
-        self.journal.append(
-            Asked(
-                placed.ask,
-                placed.causes,
-                placed.at,
-                _SCOPE,
-                placed.key,
-                by=by,
-                verdict=placed.verdict.value,
-                asked_for=placed.asked_for,
-                ready_at=placed.ready_at,
-                lost_at=-1 if placed.lost_at is None else placed.lost_at,
-                lost_ask=placed.lost_ask,
-                standing_ask=placed.standing_ask,
-                priority=placed.priority,
-            )
-        )
+        self.journal.append(asked_record(placed, by, _SCOPE))
 
     def promoted(self, promotion: Promotion[str]) -> None:
         """Write down that the time of an ask has come."""
-        verdict = promotion.verdict.value
         new_id = self.journal.new_id()
-        promoted = Promoted(new_id, (promotion.ask,), promotion.at, _SCOPE, promotion.key, promotion.ask, verdict)
-        self.journal.append(promoted)
+        self.journal.append(promoted_record(promotion, _SCOPE, record_id=new_id, at=promotion.at))
 
     def handed_out(self, item: Item[str], at: int) -> None:
         """Write down that a get has a key."""
