@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from reconciler.errors import InvariantError
 from reconciler.workqueue.answers import CAUSES_MAX, QueueSnapshot, Standing
-from reconciler.workqueue.core import DEAD_PLACES_MAX
+from reconciler.workqueue.line import DEAD_PLACES_MAX
 
 __all__ = ["check"]
 

@@ -30,12 +30,8 @@ asks.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable, Sequence
-from heapq import heapify, heappop, heappush
-from typing import Any, Generic, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from reconciler.instant import Instant
 from reconciler.workqueue.answers import (
@@ -45,149 +41,18 @@ from reconciler.workqueue.answers import (
     Placed,
     Promotion,
     QueueSnapshot,
-    Row,
     Standing,
     Verdict,
 )
 from reconciler.workqueue.consumers import Consumers
+from reconciler.workqueue.line import Entry, Line
 
-__all__ = ["DEAD_PLACES_MAX", "PriorityCore"]
+__all__ = ["PriorityCore"]
 
 K = TypeVar("K", bound=Hashable)
 
-DEAD_PLACES_MAX = 64
-"""Dead places that a line may hold beyond the number of its entries before it is cleaned."""
-
-# Two lines may be at their bound.
-_DEAD_PLACES_BEFORE_CLEANING = DEAD_PLACES_MAX // 2
-
 # On the hot path the class attribute costs a lookup more.
 _QUEUED, _PARKED, _DELAYED = Verdict.QUEUED, Verdict.PARKED, Verdict.DELAYED
-
-
-class _Entry(msgspec.Struct, Generic[K], gc=False):
-    """`ticket` is that of its place in a line, 0 in no line; other places of it are dead."""
-
-    key: K
-    number: int
-    counter: int
-    priority: int
-    ready_at: Instant
-    ask: int
-    causes: tuple[int, ...]
-    is_ready: bool
-    is_quiet: bool
-    ticket: int = 0
-
-    def unite(self, causes: tuple[int, ...]) -> None:
-        if causes:
-            self.causes = tuple(dict.fromkeys(self.causes + causes))[-CAUSES_MAX:]
-
-    def row(self, standing: Standing, *, is_locked: bool) -> Row[K]:
-        return Row(
-            self.key,
-            standing,
-            self.ready_at,
-            self.priority,
-            self.ask,
-            self.causes,
-            is_locked,
-            self.number,
-            self.is_quiet,
-        )
-
-
-class _Line(Generic[K]):
-    """
-    Entries in their order. One that moves or leaves leaves a dead place behind, which is skipped later.
-
-    A place is a tuple that sorts, with ticket and entry at its end. Mostly places come in their order already: those
-    are a run, and cost the same however many there are; the others are a heap.
-    """
-
-    __slots__ = ("_heap", "_live", "_run", "dead_places")
-
-    def __init__(self) -> None:
-        self._run: deque[tuple[Any, ...]] = deque()
-        self._heap: list[tuple[Any, ...]] = []
-        self._live = 0
-        self.dead_places = 0
-
-    def __bool__(self) -> bool:
-        return self._live > 0
-
-    def put(self, entry: _Entry[K], place: tuple[Any, ...]) -> None:
-        """Take in an entry; if it stands in this line, it moves."""
-        former, entry.ticket = entry.ticket, place[-2]
-        self._live += 1
-        if former:
-            self._bury()
-        run = self._run
-        if not run or place > run[-1]:
-            run.append(place)
-        else:
-            heappush(self._heap, place)
-
-    def put_newest(self, entry: _Entry[K], place: tuple[int, int, _Entry[K]]) -> None:
-        """Take in an entry that stands in no line, and whose counter is the highest: `put`, but faster."""
-        entry.ticket = place[1]
-        self._live += 1
-        run = self._run
-        if not run or run[-1][0] <= place[0]:
-            run.append(place)
-        else:
-            heappush(self._heap, place)
-
-    def remove(self, entry: _Entry[K]) -> None:
-        entry.ticket = 0
-        self._bury()
-
-    def first(self) -> _Entry[K] | None:
-        """Return the first entry."""
-        run, heap = self._run, self._heap
-        while run and run[0][-1].ticket != run[0][-2]:
-            run.popleft()
-            self.dead_places -= 1
-        while heap and heap[0][-1].ticket != heap[0][-2]:
-            heappop(heap)
-            self.dead_places -= 1
-        if run and (not heap or run[0] < heap[0]):
-            entry: _Entry[K] = run[0][-1]
-            return entry
-        return heap[0][-1] if heap else None
-
-    def pop(self) -> _Entry[K] | None:
-        """Take out the first entry."""
-        run, heap = self._run, self._heap
-        if run and not heap and not self.dead_places:
-            entry: _Entry[K] = run.popleft()[-1]
-            entry.ticket = 0
-            self._live -= 1
-            return entry
-        while run or heap:
-            place = heappop(heap) if heap and (not run or heap[0] < run[0]) else run.popleft()
-            entry = place[-1]
-            if entry.ticket == place[-2]:
-                entry.ticket = 0
-                self._live -= 1
-                if self.dead_places and self.dead_places > self._live + _DEAD_PLACES_BEFORE_CLEANING:
-                    self._clean()
-                return entry
-            self.dead_places -= 1
-        return None
-
-    def _bury(self) -> None:
-        self._live -= 1
-        self.dead_places += 1
-        # Without this, a key that asks for 30 s and is woken each millisecond would leave 30,000 places behind.
-        if self.dead_places > self._live + _DEAD_PLACES_BEFORE_CLEANING:
-            self._clean()
-
-    def _clean(self) -> None:
-        self._run = deque(place for place in self._run if place[-1].ticket == place[-2])
-        self._heap = [place for place in self._heap if place[-1].ticket == place[-2]]
-        heapify(self._heap)
-        self.dead_places = 0
 
 
 class PriorityCore(Consumers[K]):
@@ -202,10 +67,10 @@ class PriorityCore(Consumers[K]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._entries: dict[K, _Entry[K]] = {}
-        self._held: dict[K, _Entry[K]] = {}
-        self._ready: _Line[K] = _Line()
-        self._waiting: _Line[K] = _Line()
+        self._entries: dict[K, Entry[K]] = {}
+        self._held: dict[K, Entry[K]] = {}
+        self._ready: Line[K] = Line()
+        self._waiting: Line[K] = Line()
         self._counter = 0
         self._length = 0
 
@@ -242,7 +107,7 @@ class PriorityCore(Consumers[K]):
         counter = self._counter = self._counter + 1
         level = priority or 0
         is_ready = asked_for <= now
-        entry = _Entry(
+        entry = Entry(
             key, counter, counter, level, asked_for, ask, causes[-CAUSES_MAX:] if causes else causes, is_ready, False
         )
         self._entries[key] = entry
@@ -389,7 +254,7 @@ class PriorityCore(Consumers[K]):
 
     def _merge(
         self,
-        entry: _Entry[K],
+        entry: Entry[K],
         now: Instant,
         asked_for: Instant,
         priority: int,
@@ -421,7 +286,7 @@ class PriorityCore(Consumers[K]):
         )
 
     def _merge_time(
-        self, entry: _Entry[K], now: Instant, asked_for: Instant, ask: int
+        self, entry: Entry[K], now: Instant, asked_for: Instant, ask: int
     ) -> tuple[Verdict, Instant | None, int]:
         """Give `entry` the sooner time; return the verdict, and the time and ask of the wake-up that lost."""
         is_now = asked_for <= now
@@ -440,17 +305,17 @@ class PriorityCore(Consumers[K]):
         self._place_waiting(entry)
         return Verdict.SOONER, lost_at, lost_ask
 
-    def _make_ready(self, entry: _Entry[K]) -> None:
+    def _make_ready(self, entry: Entry[K]) -> None:
         entry.is_ready = True
         self._length += 1
         if entry.key not in self._held:
             self._place_ready(entry)
 
-    def _place_ready(self, entry: _Entry[K]) -> None:
+    def _place_ready(self, entry: Entry[K]) -> None:
         """Place `entry` by what it says now; if it stands in the line, it moves."""
         self._ready.put(entry, (-entry.priority, entry.counter, entry))
 
-    def _place_waiting(self, entry: _Entry[K]) -> None:
+    def _place_waiting(self, entry: Entry[K]) -> None:
         # The counter stays when the time moves, so the ticket is a number of its own.
         self._waiting.put(entry, (entry.ready_at, -entry.priority, entry.counter, self._next_counter(), entry))
 

@@ -20,7 +20,7 @@ from reconciler.workqueue import (
     classic,
     core,
 )
-from reconciler.workqueue.core import DEAD_PLACES_MAX
+from reconciler.workqueue.line import DEAD_PLACES_MAX
 
 NOW = Instant(10)
 Snapshot = QueueSnapshot[str]
