@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Sequence
+from itertools import takewhile
 from typing import TypeVar
 
 from reconciler.instant import Instant
@@ -75,6 +76,8 @@ class ClassicCore(Consumers[K]):
         # Marks of keys in work that a delayed ask made, and nobody else joined.
         self._come_due: set[K] = set()
         self._held: dict[K, Item[K]] = {}
+        # For each key given back: those that were handed out after it, and stand behind it should they come back.
+        self._given_back: dict[K, frozenset[K]] = {}
         self._delays: Delays[K] = Delays()
         self._drains: dict[int, None] = {}
         self._drained: list[int] = []
@@ -194,10 +197,12 @@ class ClassicCore(Consumers[K]):
 
     def give_back(self, key: K) -> None:
         """
-        Take back a key whose consumer left before it looked at it: it stands first in the line.
+        Take back a key whose consumer left before it looked at it: it stands where it stood before.
 
         If the key was asked for in between, it stands there once, for both asks.
         """
+        held = tuple(self._held)
+        self._given_back[key] = frozenset(held[held.index(key) + 1 :])
         item = self._held.pop(key)
         mark = self._marks.get(key)
         if mark is not None:
@@ -206,7 +211,10 @@ class ClassicCore(Consumers[K]):
             self._quiet.discard(key)
             self._come_due.discard(key)
         self._marks[key] = item
-        self._line.appendleft(key)
+        before = takewhile(lambda other: key in self._given_back.get(other, ()), self._line)
+        self._line.insert(sum(1 for _ in before), key)
+        if not self._held:
+            self.signal_drain()
 
     def done(self, key: K) -> None:
         """
@@ -255,7 +263,9 @@ class ClassicCore(Consumers[K]):
             # The call wakes those that drained before; they find work, and wait again: behind this one.
             self._drains = {drain: None} | self._drains
         else:
-            self._drained.append(drain)
+            # The call wakes those that drained before, and they find nothing in work either.
+            self._drained += [*self._drains, drain]
+            self._drains.clear()
         return left
 
     def drained(self) -> tuple[int, ...]:
@@ -347,6 +357,8 @@ class ClassicCore(Consumers[K]):
         if not self._line:
             return None
         key = self._line.popleft()
+        if self._given_back:
+            self._given_back.pop(key, None)
         if self._is_holding and (delay := self._delays.get(key)) is not None and key in self._marks:
             self._unite(self._marks[key], delay.release())
         item = self._marks.pop(key, None)

@@ -40,7 +40,7 @@ class Delay(msgspec.Struct, Generic[K], gc=False):
 
     def hold(self, causes: tuple[int, ...]) -> None:
         """Let these causes wait as well; the next pass sees them, be it this ask's own or a sooner one."""
-        self.held = (self.held + causes)[-CAUSES_MAX:]
+        self.held = tuple(dict.fromkeys(self.held + causes))[-CAUSES_MAX:]
 
     def release(self) -> tuple[int, ...]:
         """Give out what was held, once."""

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable
 from datetime import timedelta
 from itertools import count
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from reconciler.errors import NotHeldError
 from reconciler.instant import Clock, Instant, nanoseconds
@@ -76,6 +76,7 @@ class _Queue(Generic[K]):
         self, key: K, delay: timedelta, *, causes: tuple[int, ...] = (), by: AskedBy = "requeue_after"
     ) -> None:
         """Ask for `key` after `delay`; zero or less asks for now. Of two delayed asks for a key the sooner counts."""
+        _demand_span("delay", delay)
         self.add_with_opts((key,), after=delay, causes=causes, by=by)
 
     def add_rate_limited(self, key: K, *, causes: tuple[int, ...] = (), by: AskedBy = "backoff") -> None:
@@ -111,7 +112,10 @@ class _Queue(Generic[K]):
 
         Mirrors: controller-runtime `PriorityQueue.AddWithOpts`; for the classic queue its `priorityQueueWrapper`.
         """
-        after_ns = 0 if after is None else _delay(after)
+        after_ns = 0
+        if after is not None:
+            _demand_span("after", after)
+            after_ns = nanoseconds(after)
         now = self._advance()
         try:
             for key in keys:
@@ -143,6 +147,7 @@ class _Queue(Generic[K]):
         by: AskedBy = "requeue_after",
     ) -> Placed[K]:
         """Ask for `key` at a moment of the queue's clock, and return what became of that."""
+        _demand_instant("ready_at", ready_at)
         _demand_hashable(key)
         now = self._advance()
         placed = self._core.add(key, now=now, ready_at=ready_at, priority=priority, ask=self._ask_ids(), causes=causes)
@@ -151,6 +156,7 @@ class _Queue(Generic[K]):
 
     def hold(self, key: K, until: Instant, *, causes: tuple[int, ...] = ()) -> None:
         """Let a quiet event wait with `key` for the owed time `until`; without an entry the key gets one for then."""
+        _demand_instant("until", until)
         now = self._advance()
         self._tell(self._core.hold(key, now=now, ready_at=until, ask=self._ask_ids(), causes=causes), "hold", now)
 
@@ -183,10 +189,12 @@ class _Queue(Generic[K]):
         core.join(consumer)
         self._serve(now)
         try:
-            return await future
+            item = await future
         except asyncio.CancelledError:
             self._leave(consumer, future)
             raise
+        # Released by a shutdown; the classic queue still hands out a key that was given back since.
+        return core.take(now=self._advance()) if item is None else item
 
     def done(self, key: K) -> None:
         """
@@ -197,6 +205,9 @@ class _Queue(Generic[K]):
         """
         if not self._core.is_held(key):
             raise NotHeldError(f"done({key!r}): the key must be held, but nobody holds it")
+        # First what fell due meanwhile: it stands before a key that joins the line only now.
+        if self._core.next_ready_at() is not None:
+            self._advance()
         self._core.done(key)
         if self._futures:
             self._serve(self._advance())
@@ -423,12 +434,15 @@ class ClassicQueue(_Queue[K]):
             self._end_drains()
             raise
 
+    def _leave(self, consumer: int, future: asyncio.Future[Item[K] | None]) -> None:
+        super()._leave(consumer, future)
+        # A key that was given back is in work no more.
+        self._end_drains()
+
     def _end_drains(self) -> None:
         for drain in self._classic.drained():
             future = self._drain_futures.pop(drain)
-            if future.done():  # cancelled a moment ago: the next one has its turn
-                self._classic.signal_drain()
-            else:
+            if not future.done():  # else it was cancelled a moment ago, and passes its turn on when its task runs
                 future.set_result(None)
 
 
@@ -439,7 +453,11 @@ def _demand_hashable(key: Hashable) -> None:
         raise TypeError(f"key must be hashable, is {key!r}") from error
 
 
-def _delay(span: timedelta) -> int:
-    if not isinstance(cast("object", span), timedelta):  # a NaN among them
-        raise TypeError(f"after must be a timedelta, is {span!r}")
-    return nanoseconds(span)
+def _demand_span(name: str, span: object) -> None:
+    if not isinstance(span, timedelta):  # a NaN among them
+        raise TypeError(f"{name} must be a timedelta, is {span!r}")
+
+
+def _demand_instant(name: str, instant: object) -> None:
+    if not isinstance(instant, int):
+        raise TypeError(f"{name} must be an Instant, is {instant!r}")

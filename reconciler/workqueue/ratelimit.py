@@ -159,7 +159,7 @@ class BucketRateLimiter:
     def __init__(self, *, qps: float = 10.0, burst: int = 100) -> None:
         if not (qps > 0 and math.isfinite(qps)):
             raise ValueError(f"qps must be more than 0 and finite, is {qps}")
-        if burst < 1:
+        if not burst >= 1:  # a NaN is not
             raise ValueError(f"burst must be at least 1, is {burst}")
         self._qps = float(qps)
         self._burst = float(burst)
@@ -325,11 +325,11 @@ def default_item_based_rate_limiter() -> RateLimiter[Any]:
 
 def _demand_positive(**arguments: int) -> None:
     for name, value in arguments.items():
-        if value <= 0:
+        if not value > 0:  # a NaN is not
             raise ValueError(f"{name} must be more than 0, is {value}")
 
 
 def _demand_not_negative(**arguments: int) -> None:
     for name, value in arguments.items():
-        if value < 0:
+        if not value >= 0:  # a NaN is not
             raise ValueError(f"{name} must be 0 or more, is {value}")

@@ -137,9 +137,9 @@ async def test_a_key_that_is_given_back_and_asked_for_again_is_worked_on_again(d
     assert await all_keys(queue) == ("" if discipline == "classic" else "a")
 
 
-@virtual
-async def test_priority_when_all_the_chosen_are_cancelled_the_keys_are_back_in_their_order() -> None:
-    queue = new_queue("priority")
+@on_both
+async def test_when_all_the_chosen_are_cancelled_the_keys_are_back_in_their_order(discipline: Discipline) -> None:
+    queue = new_queue(discipline)
     consumers = [await blocked(queue) for _ in range(3)]
     for key in "abc":
         queue.add(key)
@@ -150,21 +150,6 @@ async def test_priority_when_all_the_chosen_are_cancelled_the_keys_are_back_in_t
     queue.add("d")
     assert len(queue) == 4
     assert await all_keys(queue) == "abcd"
-
-
-@on_both
-async def test_when_all_the_chosen_are_cancelled_all_keys_are_back_before_a_later_one(discipline: Discipline) -> None:
-    queue = new_queue(discipline)
-    consumers = [await blocked(queue) for _ in range(3)]
-    for key in "abc":
-        queue.add(key)
-    for consumer in consumers:
-        consumer.cancel()
-    for consumer in consumers:
-        await assert_cancelled(consumer)
-    queue.add("d")
-    keys = await all_keys(queue)
-    assert (sorted(keys), keys[-1]) == (["a", "b", "c", "d"], "d")
 
 
 @on_both
@@ -326,6 +311,17 @@ def test_a_key_of_one_that_is_cancelled_after_a_shut_down(discipline: Discipline
         assert key_of(await queue.get()) == later
 
     run_virtual(main())
+
+
+@virtual
+async def test_classic_a_get_that_a_shut_down_released_has_the_key_of_one_that_is_cancelled() -> None:
+    queue = new_queue("classic")
+    first, second = await blocked(queue), await blocked(queue)
+    queue.add("a")
+    queue.shut_down()
+    first.cancel()
+    assert key_of(await second) == "a"
+    await assert_cancelled(first)
 
 
 # At any moment

@@ -280,7 +280,7 @@ def test_even_a_stray_done_rotates_the_consumers_when_nothing_is_in_work() -> No
 # Giving back
 
 
-def test_a_key_given_back_stands_first_and_folds_asks_again() -> None:
+def test_a_key_given_back_stands_where_it_stood_and_folds_asks_again() -> None:
     core = new("a", "b")
     item = core.take(now=Instant(0))
     core.give_back("a")

@@ -54,10 +54,26 @@ def test_a_delay_that_is_no_timedelta_is_refused_by_name_and_changes_nothing(
         queue = new_queue(discipline)
         with pytest.raises(TypeError, match=rf"after must be a timedelta, is {after!r}"):
             queue.add_with_opts(["a"], after=after, rate_limited=True)
-        with pytest.raises(TypeError, match=rf"must be a timedelta, is {after!r}"):
+        with pytest.raises(TypeError, match=rf"delay must be a timedelta, is {after!r}"):
             queue.add_after("a", after)
         assert queue.snapshot().rows == ()
         assert queue.num_requeues("a") == 0
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("moment", [NAN, 1.5, timedelta(seconds=1)])
+@pytest.mark.parametrize("discipline", BOTH)
+def test_a_moment_that_is_no_instant_is_refused_by_name_and_changes_nothing(
+    discipline: Discipline, moment: Any
+) -> None:
+    async def main() -> None:
+        queue = new_queue(discipline)
+        with pytest.raises(TypeError, match="ready_at must be an Instant, is "):
+            queue.add_at("a", moment)
+        with pytest.raises(TypeError, match="until must be an Instant, is "):
+            queue.hold("a", moment)
+        assert queue.snapshot().rows == ()
 
     run_virtual(main())
 

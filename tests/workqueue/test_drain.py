@@ -109,6 +109,16 @@ def test_a_shut_down_ends_every_drain_and_a_later_one_waits_again() -> None:
     assert core.drained() == (3,)
 
 
+def test_a_drain_that_finds_nothing_in_work_ends_those_that_wait_still() -> None:
+    core = in_work("a")
+    core.drain(1)
+    core.drain(2)
+    core.done("a")
+    assert core.drained() == (2,)
+    core.drain(3)
+    assert core.drained() == (1, 3)
+
+
 def test_a_drain_that_left_is_not_woken_and_its_turn_can_be_passed_on() -> None:
     core = in_work("a")
     for number in (1, 2, 3):
@@ -295,3 +305,27 @@ async def test_a_drain_that_a_shut_down_ended_can_be_cancelled_before_it_runs() 
     drains[1].cancel()
     await assert_cancelled(drains[1])
     assert await ended(drains[:1]) == [True]
+
+
+@virtual
+async def test_a_drain_cancelled_a_moment_before_its_turn_passes_on_one_turn_only() -> None:
+    queue = await holding("a")
+    drains = await draining(queue, 3)
+    drains[2].cancel()
+    queue.done("a")
+    await assert_cancelled(drains[2])
+    assert await ended(drains[:2]) == [False, True]
+
+
+@virtual
+async def test_a_drain_ends_when_the_last_key_in_work_is_given_back() -> None:
+    queue = classic()
+    consumer = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    # The drain begins while the key is on its way to a consumer that is cancelled.
+    drains = [asyncio.create_task(queue.shut_down_with_drain())]
+    queue.add("a")
+    consumer.cancel()
+    await assert_cancelled(consumer)
+    assert await ended(drains) == [True]
+    assert len(queue) == 1

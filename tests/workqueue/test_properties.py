@@ -387,6 +387,9 @@ class ClassicCoreMachine(RuleBasedStateMachine):
             self.last_number += 1
             self.waiting_drains.add(self.last_number)
             assert list(self.core.drain(self.last_number)) == self.waiting_consumers
+            if not self.held:
+                assert set(self.core.drained()) == self.waiting_drains
+                self.waiting_drains = set()
         else:
             assert list(self.core.shut_down()) == self.waiting_consumers
             assert set(self.core.drained()) == self.waiting_drains

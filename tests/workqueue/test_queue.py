@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from reconciler.clock import LoopClock
-from reconciler.instant import milliseconds, seconds
+from reconciler.instant import Instant, milliseconds, seconds
 from reconciler.testing import IdleLoopError, run_virtual
 from reconciler.workqueue import ClassicQueue, Discipline, Item, Placed, PriorityQueue, Promotion, Standing, Verdict
 
@@ -130,6 +130,41 @@ def test_a_key_asked_for_in_work_comes_back_at_done(discipline: Discipline, orde
         assert await all_keys(queue) == order
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("discipline", "order"),
+    [
+        pytest.param("classic", "ba", id="classic: by when they joined the line"),
+        pytest.param("priority", "ab", id="priority: by their counters"),
+    ],
+)
+def test_what_fell_due_in_work_joined_the_line_before_done(discipline: Discipline, order: str) -> None:
+    async def main() -> None:
+        queue = new_queue(discipline)
+        queue.add("a")
+        await queue.get()
+        queue.add("a")
+        queue.add_after("b", timedelta(seconds=10))
+        # The only worker is busy, so no timer runs.
+        await asyncio.sleep(20)
+        queue.done("a")
+        assert await all_keys(queue) == order
+
+    run_virtual(main())
+
+
+@on_both
+async def test_a_wake_up_that_fell_due_in_work_is_told_as_parked(discipline: Discipline) -> None:
+    told: list[Promotion[str]] = []
+    queue = new_queue(discipline, on_promoted=told.append)
+    queue.add("a")
+    await queue.get()
+    queue.add_after("a", timedelta(seconds=10))
+    await asyncio.sleep(20)
+    queue.done("a")
+    assert told == [Promotion("a", 2, Instant(seconds(10)), Verdict.PARKED)]
+    assert await all_keys(queue) == "a"
 
 
 @pytest.mark.parametrize(

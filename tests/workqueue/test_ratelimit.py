@@ -57,6 +57,8 @@ REFUSED = [
     ),
     pytest.param(lambda: BucketRateLimiter(qps=0), "qps must be more than 0 and finite, is 0", id="qps 0"),
     pytest.param(lambda: BucketRateLimiter(qps=-1), "qps must be more than 0 and finite, is -1", id="qps below 0"),
+    pytest.param(lambda: BucketRateLimiter(burst=NAN), "burst must be at least 1, is nan", id="burst NaN"),  # type: ignore[arg-type]
+    pytest.param(lambda: ItemExponentialRateLimiter(base_ns=NAN), "base_ns must be more than 0, is nan", id="base NaN"),  # type: ignore[arg-type]
     pytest.param(lambda: BucketRateLimiter(qps=NAN), "qps must be more than 0 and finite, is nan", id="qps NaN"),
     pytest.param(
         lambda: BucketRateLimiter(qps=INFINITE), "qps must be more than 0 and finite, is inf", id="qps infinite"
