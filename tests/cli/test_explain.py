@@ -119,7 +119,7 @@ def test_an_object_without_a_namespace_has_its_name_alone_and_a_hot_loop_names_i
 ) -> None:
     assert explain(file, "pod", "hot") == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("  wrong: hot loop: 4 rounds")
+    assert last.startswith("  to check: hot loop: 4 rounds")
     assert last.endswith("changed each time: status.checkedAt")
 
 
