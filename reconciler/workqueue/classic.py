@@ -173,7 +173,7 @@ class ClassicCore(Consumers[K]):
         if now <= self._now or self._is_shut_down:
             return ()
         self._now = now
-        if not self._delays:
+        if not self._delays.heap:
             return ()
         promotions: list[Promotion[K]] = []
         while (first := self._delays.first()) is not None and first.ready_at <= now:
@@ -245,6 +245,11 @@ class ClassicCore(Consumers[K]):
         """Return when the next delayed ask is due; None if none will be."""
         first = None if self._is_shut_down else self._delays.first()
         return None if first is None else first.ready_at
+
+    @property
+    def has_delayed(self) -> bool:
+        """Whether a delayed ask waits for its time."""
+        return bool(self._delays)
 
     def shut_down(self) -> tuple[int, ...]:
         """Ignore asks from now on, and drain no more; return the consumers that waited, longest first."""

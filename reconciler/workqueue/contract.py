@@ -108,6 +108,11 @@ class QueueCore(Protocol[K]):
         """Whether a consumer waits."""
         ...
 
+    @property
+    def has_delayed(self) -> bool:
+        """Whether a delayed ask waits for its time."""
+        ...
+
     def __len__(self) -> int:
         """Return how many keys are ready."""
         ...

@@ -161,7 +161,8 @@ class PriorityCore(Consumers[K]):
         if now <= self._now or self._is_shut_down:
             return ()
         self._now = now
-        if not self._waiting:
+        waiting = self._waiting
+        if not waiting.run and not waiting.heap:
             return ()
         promotions: list[Promotion[K]] = []
         while (entry := self._waiting.first()) is not None and entry.ready_at <= now:
@@ -208,6 +209,11 @@ class PriorityCore(Consumers[K]):
         """Return when the next waiting entry becomes ready; None if none will."""
         entry = None if self._is_shut_down else self._waiting.first()
         return None if entry is None else entry.ready_at
+
+    @property
+    def has_delayed(self) -> bool:
+        """Whether a delayed ask waits for its time."""
+        return bool(self._waiting)
 
     def shut_down(self) -> tuple[int, ...]:
         """Ignore asks and hand out nothing from now on; return the consumers that waited, longest first."""

@@ -49,12 +49,12 @@ class Delay(msgspec.Struct, Generic[K], gc=False):
 
 
 class Delays(Generic[K]):
-    """At most one delayed ask for each key."""
+    """At most one delayed ask for each key. Whoever is in a hurry looks at `heap`; only this class changes it."""
 
-    __slots__ = ("_by_key", "_heap")
+    __slots__ = ("_by_key", "heap")
 
     def __init__(self) -> None:
-        self._heap: list[Delay[K]] = []
+        self.heap: list[Delay[K]] = []
         self._by_key: dict[K, Delay[K]] = {}
 
     def get(self, key: K) -> Delay[K] | None:
@@ -63,25 +63,25 @@ class Delays(Generic[K]):
 
     def first(self) -> Delay[K] | None:
         """Return the one that `pop` would take."""
-        return self._heap[0] if self._heap else None
+        return self.heap[0] if self.heap else None
 
     def push(self, delay: Delay[K]) -> None:
         """Put in a delayed ask for a key that has none."""
         self._by_key[delay.key] = delay
-        delay.index = len(self._heap)
-        self._heap.append(delay)
+        delay.index = len(self.heap)
+        self.heap.append(delay)
         self._up(delay.index)
 
     def pop(self) -> Delay[K]:
         """Take out the soonest; among equals, the one on top."""
-        last = len(self._heap) - 1
+        last = len(self.heap) - 1
         self._swap(0, last)
         self._down(0, last)
         return self._drop_last()
 
     def remove(self, delay: Delay[K]) -> None:
         """Take out one from anywhere. Mirrors: `heap.Remove`."""
-        index, last = delay.index, len(self._heap) - 1
+        index, last = delay.index, len(self.heap) - 1
         if index != last:
             self._swap(index, last)
             if not self._down(index, last):
@@ -91,29 +91,29 @@ class Delays(Generic[K]):
     def sooner(self, delay: Delay[K], ready_at: Instant) -> None:
         """Move one to a sooner time. Mirrors: `heap.Fix`."""
         delay.ready_at = ready_at
-        if not self._down(delay.index, len(self._heap)):
+        if not self._down(delay.index, len(self.heap)):
             self._up(delay.index)
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self.heap)
 
     def __iter__(self) -> Iterator[Delay[K]]:
-        return iter(self._heap)
+        return iter(self.heap)
 
     def _drop_last(self) -> Delay[K]:
-        delay = self._heap.pop()
+        delay = self.heap.pop()
         del self._by_key[delay.key]
         return delay
 
     def _swap(self, i: int, j: int) -> None:
-        heap = self._heap
+        heap = self.heap
         heap[i], heap[j] = heap[j], heap[i]
         heap[i].index, heap[j].index = i, j
 
     # Both sifts move the others into the gap and write the sifted one once: the same order as swapping step by step.
 
     def _up(self, index: int) -> None:
-        heap = self._heap
+        heap = self.heap
         delay = heap[index]
         ready_at = delay.ready_at
         while index > 0:
@@ -129,7 +129,7 @@ class Delays(Generic[K]):
 
     def _down(self, start: int, end: int) -> bool:
         """Sift down within the first `end` places; return whether it moved."""
-        heap = self._heap
+        heap = self.heap
         delay = heap[start]
         ready_at = delay.ready_at
         index = start

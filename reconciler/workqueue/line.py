@@ -75,41 +75,39 @@ class Line(Generic[K]):
     Entries in their order. One that moves or leaves leaves a dead place behind, which is skipped later.
 
     A place is a tuple that sorts, with ticket and entry at its end. Mostly places come in their order already: those
-    are a run, and cost the same however many there are; the others are a heap.
+    are a run, and cost the same however many there are; the others are a heap. The line is empty if both are, which
+    whoever is in a hurry looks at directly; only `Line` changes them.
     """
 
-    __slots__ = ("_heap", "_live", "_run", "dead_places")
+    __slots__ = ("dead_places", "heap", "run")
 
     def __init__(self) -> None:
-        self._run: deque[tuple[Any, ...]] = deque()
-        self._heap: list[tuple[Any, ...]] = []
-        self._live = 0
+        self.run: deque[tuple[Any, ...]] = deque()
+        self.heap: list[tuple[Any, ...]] = []
         self.dead_places = 0
 
     def __bool__(self) -> bool:
-        return self._live > 0
+        return len(self.run) + len(self.heap) > self.dead_places
 
     def put(self, entry: Entry[K], place: tuple[Any, ...]) -> None:
         """Take in an entry; if it stands in this line, it moves."""
         former, entry.ticket = entry.ticket, place[-2]
-        self._live += 1
         if former:
             self._bury()
-        run = self._run
+        run = self.run
         if not run or place > run[-1]:
             run.append(place)
         else:
-            heappush(self._heap, place)
+            heappush(self.heap, place)
 
     def put_newest(self, entry: Entry[K], place: tuple[int, int, Entry[K]]) -> None:
         """Take in an entry that stands in no line, and whose counter is the highest: `put`, but faster."""
         entry.ticket = place[1]
-        self._live += 1
-        run = self._run
+        run = self.run
         if not run or run[-1][0] <= place[0]:
             run.append(place)
         else:
-            heappush(self._heap, place)
+            heappush(self.heap, place)
 
     def remove(self, entry: Entry[K]) -> None:
         """Let an entry leave this line."""
@@ -118,7 +116,7 @@ class Line(Generic[K]):
 
     def first(self) -> Entry[K] | None:
         """Return the first entry."""
-        run, heap = self._run, self._heap
+        run, heap = self.run, self.heap
         while run and run[0][-1].ticket != run[0][-2]:
             run.popleft()
             self.dead_places -= 1
@@ -132,33 +130,30 @@ class Line(Generic[K]):
 
     def pop(self) -> Entry[K] | None:
         """Take out the first entry."""
-        run, heap = self._run, self._heap
+        run, heap = self.run, self.heap
         if run and not heap and not self.dead_places:
             entry: Entry[K] = run.popleft()[-1]
             entry.ticket = 0
-            self._live -= 1
             return entry
         while run or heap:
             place = heappop(heap) if heap and (not run or heap[0] < run[0]) else run.popleft()
             entry = place[-1]
             if entry.ticket == place[-2]:
                 entry.ticket = 0
-                self._live -= 1
-                if self.dead_places and self.dead_places > self._live + _DEAD_PLACES_BEFORE_CLEANING:
-                    self._clean()
+                self._clean_if_worth_it()
                 return entry
             self.dead_places -= 1
         return None
 
     def _bury(self) -> None:
-        self._live -= 1
         self.dead_places += 1
-        # Without this, a key that asks for 30 s and is woken each millisecond would leave 30,000 places behind.
-        if self.dead_places > self._live + _DEAD_PLACES_BEFORE_CLEANING:
-            self._clean()
+        self._clean_if_worth_it()
 
-    def _clean(self) -> None:
-        self._run = deque(place for place in self._run if place[-1].ticket == place[-2])
-        self._heap = [place for place in self._heap if place[-1].ticket == place[-2]]
-        heapify(self._heap)
-        self.dead_places = 0
+    def _clean_if_worth_it(self) -> None:
+        # Without this, a key that asks for 30 s and is woken each millisecond would leave 30,000 places behind.
+        live = len(self.run) + len(self.heap) - self.dead_places
+        if self.dead_places > live + _DEAD_PLACES_BEFORE_CLEANING:
+            self.run = deque(place for place in self.run if place[-1].ticket == place[-2])
+            self.heap = [place for place in self.heap if place[-1].ticket == place[-2]]
+            heapify(self.heap)
+            self.dead_places = 0

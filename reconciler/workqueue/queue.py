@@ -206,7 +206,7 @@ class _Queue(Generic[K]):
         if not self._core.is_held(key):
             raise NotHeldError(f"done({key!r}): the key must be held, but nobody holds it")
         # First what fell due meanwhile: it stands before a key that joins the line only now.
-        if self._core.next_ready_at() is not None:
+        if self._core.has_delayed:
             self._advance()
         self._core.done(key)
         if self._futures:

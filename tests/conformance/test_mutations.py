@@ -192,7 +192,7 @@ MUTATIONS: Sequence[tuple[Room, str, str, str]] = (
         "the first changes places with the last before it is taken out",
         "        self._swap(0, last)\n        self._down(0, last)\n        return self._drop_last()\n",
         "        import heapq\n\n"
-        "        first = heapq.nsmallest(1, self._heap, key=lambda delay: (delay.ready_at, delay.number))[0]\n"
+        "        first = heapq.nsmallest(1, self.heap, key=lambda delay: (delay.ready_at, delay.number))[0]\n"
         "        self.remove(first)\n        return first\n",
     ),
     (
