@@ -14,6 +14,7 @@ import shutil
 import subprocess
 from collections.abc import Generator, Iterator
 
+import hypothesis
 import pytest
 
 from reconciler.envtest import (
@@ -26,6 +27,10 @@ from reconciler.envtest import (
     cache_dir_default,
     running,
 )
+
+# Every run looks at the same examples, so that one that fails does so again. --hypothesis-profile=default: at others.
+hypothesis.settings.register_profile("the same each time", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("the same each time")
 
 MARKED_BY_FIXTURE = {"real_binaries": "real_server", "require_kubectl": "kubectl"}
 SERVER_VERSION = pytest.StashKey[str]()

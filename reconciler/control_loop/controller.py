@@ -362,9 +362,7 @@ class Controller:
         if owed is not None and self._owing.uid(key) != uid:
             # The pass was about an object that is gone by now: what it asked for is a hint, as without `hold`.
             owed, what = None, "object gone"
-        if before is not None:
-            self.queue.cancel(key, before.ask)
-        self._owe(key, owed, what, changed.due_at, (ended.id,))
+        self._owe(key, owed, what, changed.due_at, (ended.id,), withdrew=self._withdraw(key, before))
         return owed
 
     def _ask(self, key: Request, event: EventSeen, waiting: Waiting | None, priority: int | None) -> None:
@@ -393,16 +391,29 @@ class Controller:
     def _drop_if_gone(self, key: Request, event: EventSeen, sighting: Sighting) -> None:
         owed = self._owing.identify(key, event, sighting)
         if owed is not None:
-            self.queue.cancel(key, owed.ask)
-            self._owe(key, None, "object gone", owed.due_at, (event.id,))
+            self._owe(key, None, "object gone", owed.due_at, (event.id,), withdrew=self._withdraw(key, owed))
 
     def _lose_what_is_owed(self) -> None:
         for key, owed in self._owing.due_times():
             self._owe(key, None, "lost at stop", owed.due_at, ())
 
-    def _owe(self, key: Request, owed: OwedTime | None, what: str, due_at: Instant, causes: tuple[int, ...]) -> None:
+    def _withdraw(self, key: Request, owed: OwedTime | None) -> int:
+        """Take the ask for what is owed out of the queue; return its id, 0 if there is none any more."""
+        return owed.ask if owed is not None and self.queue.cancel(key, owed.ask) else 0
+
+    def _owe(
+        self,
+        key: Request,
+        owed: OwedTime | None,
+        what: str,
+        due_at: Instant,
+        causes: tuple[int, ...],
+        *,
+        withdrew: int = 0,
+    ) -> None:
         self._owing.put(key, owed)
-        self.journal.append(Owed(self.journal.new_id(), causes, self.clock.now(), self.name, key, what, due_at))
+        record_id, now = self.journal.new_id(), self.clock.now()
+        self.journal.append(Owed(record_id, causes, now, self.name, key, what, due_at, withdrew))
 
     def _log_error(self, key: Request, ending: Ending, error: Exception | None) -> None:
         if error is None:

@@ -173,16 +173,12 @@ def _ended(present: Present, record: PassEnded) -> None:
 
 
 def _owed(present: Present, record: Owed) -> None:
-    owed = present.owed
-    # A pass that asks without `hold` replaces the owed time by nothing: then the record names the time that was owed.
-    is_replaced_by_nothing = record.what == "replaced" and owed is not None and owed.due_at == record.due_at
-    if record.what in OWED_STANDS and not is_replaced_by_nothing:
-        present.owed = record
-        return
-    present.owed = None
+    present.owed = record if record.what in OWED_STANDS else None
     present.is_shut_down = present.is_shut_down or record.what == OWED_LOST_AT_STOP
-    if record.what != "settled" and present.delayed is not None and present.delayed.ready_at == record.due_at:
+    if present.delayed is not None and present.delayed.id == record.withdrew:
         present.delayed, present.asker = None, ()
+    if present.ready is not None and present.ready.id == record.withdrew:
+        present.ready = None
 
 
 _CAUSES_KEPT = 2

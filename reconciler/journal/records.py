@@ -125,6 +125,8 @@ class Owed(Record, frozen=True, gc=False):
     """`promised`, `replaced`, `dropped`, `cancelled`, `settled`, `object gone` or `lost at stop`."""
     due_at: int
     """The moment that was or is owed."""
+    withdrew: int = 0
+    """The id of the `Asked` record that was taken back out of the queue with it; 0 if none."""
 
 
 class PassStarted(Record, frozen=True, gc=False):

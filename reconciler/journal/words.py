@@ -31,5 +31,5 @@ WANTS_BACK = frozenset(
 """Endings after which the key comes back by itself."""
 
 # What became of an owed wake-up: `Owed.what`.
-OWED_STANDS = frozenset({"promised", "stands", "replaced"})
+OWED_STANDS = frozenset({"promised", "replaced"})
 OWED_LOST_AT_STOP = "lost at stop"

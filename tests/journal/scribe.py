@@ -86,9 +86,9 @@ class Scribe:
             Promoted(self.journal.new_id(), (ask,), self.now, self.scope, self.key, ask, verdict.value)
         )
 
-    def owe(self, what: str, due_at: float) -> int:
+    def owe(self, what: str, due_at: float, *, withdrew: int = 0) -> int:
         return self.journal.append(
-            Owed(self.journal.new_id(), (), self.now, self.scope, self.key, what, round(due_at * SECOND))
+            Owed(self.journal.new_id(), (), self.now, self.scope, self.key, what, round(due_at * SECOND), withdrew)
         )
 
     def start(self, *causes: int) -> int:

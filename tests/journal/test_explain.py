@@ -86,22 +86,23 @@ def test_a_shut_down_queue_holds_nothing_and_nothing_wakes_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "owed_at", "delayed"),
+    ("what", "owed_at", "withdraws", "delayed"),
     [
-        ("promised", 30 * SECOND, True),
-        ("stands", 30 * SECOND, True),
-        ("replaced", None, False),
-        ("cancelled", None, False),
-        ("object gone", None, False),
-        ("lost at stop", None, False),
-        ("settled", None, True),
+        ("promised", 30 * SECOND, False, True),
+        ("replaced", 30 * SECOND, True, False),
+        ("dropped", None, True, False),
+        ("cancelled", None, True, False),
+        ("cancelled", None, False, True),
+        ("object gone", None, True, False),
+        ("lost at stop", None, False, False),
+        ("settled", None, False, True),
     ],
 )
-def test_what_is_owed_after_each_word(what: str, owed_at: int | None, delayed: bool) -> None:
+def test_what_is_owed_after_each_word(what: str, owed_at: int | None, withdraws: bool, delayed: bool) -> None:
     key = Scribe()
     key.owe("promised", 30)
     ask = key.ask(Verdict.DELAYED, by="requeue_after", after=30)
-    key.owe(what, 30)
+    key.owe(what, 30, withdrew=ask if withdraws else 0)
     explanation = key.explain()
     assert explanation.owed_at == owed_at
     assert standing(explanation) == (None, ask if delayed else None)

@@ -94,6 +94,6 @@ class ClassicMachine(_Machine):
 
 TestPriorityModel = PriorityMachine.TestCase
 TestClassicModel = ClassicMachine.TestCase
-_settings = settings(max_examples=200, stateful_step_count=60, deadline=None, derandomize=True)
+_settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 TestPriorityModel.settings = _settings
 TestClassicModel.settings = _settings

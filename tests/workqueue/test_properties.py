@@ -192,7 +192,7 @@ class PriorityCoreMachine(RuleBasedStateMachine):
 
 
 TestPriorityCore = PriorityCoreMachine.TestCase
-TestPriorityCore.settings = settings(max_examples=150, stateful_step_count=60, deadline=None, derandomize=True)
+TestPriorityCore.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
 
 
 @dataclass
