@@ -9,19 +9,46 @@ from reconciler.api.condition import Condition, find_condition, set_condition
 from reconciler.api.encoded import EncodedObject, EncodedOwner, PartialMetadata
 from reconciler.api.identity import CUSTOM_RESOURCE_DEFINITION, ObjectKey, ResourceType
 from reconciler.api.meta import ApiModel, KubeObject, ObjectMeta, OwnerReference
+from reconciler.api.owner import (
+    AlreadyOwnedError,
+    OwnerError,
+    add_finalizer,
+    contains_finalizer,
+    controller_of,
+    has_owner_reference,
+    is_controlled_by,
+    remove_finalizer,
+    remove_owner_reference,
+    set_controller_reference,
+    set_owner_reference,
+)
+from reconciler.api.selectors import FieldSelector, LabelSelector
 
 __all__ = [
     "CUSTOM_RESOURCE_DEFINITION",
+    "AlreadyOwnedError",
     "ApiModel",
     "Condition",
     "EncodedObject",
     "EncodedOwner",
+    "FieldSelector",
     "KubeObject",
+    "LabelSelector",
     "ObjectKey",
     "ObjectMeta",
+    "OwnerError",
     "OwnerReference",
     "PartialMetadata",
     "ResourceType",
+    "add_finalizer",
+    "contains_finalizer",
+    "controller_of",
     "find_condition",
+    "has_owner_reference",
+    "is_controlled_by",
+    "remove_finalizer",
+    "remove_owner_reference",
     "set_condition",
+    "set_controller_reference",
+    "set_owner_reference",
 ]

@@ -7,35 +7,75 @@ repeat a write whose answer was lost, and has no generated models. `RestClient` 
 `Transport` carries its bytes: `AiohttpTransport` over sockets, or an embedded server in process.
 """
 
-from reconciler.client.client import Client, StatusClient
+from reconciler.client.client import Client
 from reconciler.client.codec import decode_object
 from reconciler.client.config import ClientConfig, load_config
-from reconciler.client.contract import JsonObject, ObjectList, Reader, StatusWriter, WatchEvent, Writer
+from reconciler.client.contract import (
+    FieldValidation,
+    JsonObject,
+    ObjectList,
+    Propagation,
+    Reader,
+    StatusWriter,
+    WatchEvent,
+    WriteOptions,
+    Writer,
+)
+from reconciler.client.discovery import ApiResource
+from reconciler.client.limit import RateLimitedTransport, TokenBucket
+from reconciler.client.mapping import RestMapper
+from reconciler.client.merge import merge_from
 from reconciler.client.own_writes import OwnWrites, PendingWrite
+from reconciler.client.patches import JsonPatch, Patch, StrategicMergePatch
 from reconciler.client.rest import RestClient
+from reconciler.client.retry import DEFAULT_BACKOFF, DEFAULT_RETRY, RetryBackoff, retry_on_conflict
 from reconciler.client.statuses import api_error, parse_status
+from reconciler.client.subresource import StatusClient, SubresourceClient
 from reconciler.client.transport import AiohttpTransport, HttpRequest, HttpResponse, HttpStream, Transport
+from reconciler.client.upsert import OperationResult, Upserted, create_or_patch, create_or_update
+from reconciler.client.warnings import ServerWarning
 
 __all__ = [
+    "DEFAULT_BACKOFF",
+    "DEFAULT_RETRY",
     "AiohttpTransport",
+    "ApiResource",
     "Client",
     "ClientConfig",
+    "FieldValidation",
     "HttpRequest",
     "HttpResponse",
     "HttpStream",
     "JsonObject",
+    "JsonPatch",
     "ObjectList",
+    "OperationResult",
     "OwnWrites",
+    "Patch",
     "PendingWrite",
+    "Propagation",
+    "RateLimitedTransport",
     "Reader",
     "RestClient",
+    "RestMapper",
+    "RetryBackoff",
+    "ServerWarning",
     "StatusClient",
     "StatusWriter",
+    "StrategicMergePatch",
+    "SubresourceClient",
+    "TokenBucket",
     "Transport",
+    "Upserted",
     "WatchEvent",
+    "WriteOptions",
     "Writer",
     "api_error",
+    "create_or_patch",
+    "create_or_update",
     "decode_object",
     "load_config",
+    "merge_from",
     "parse_status",
+    "retry_on_conflict",
 ]

@@ -6,7 +6,7 @@ Messages name the object and the field, never a value: an object may be a Secret
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast, overload
 
 import msgspec
@@ -16,7 +16,16 @@ from reconciler.api import ApiModel, KubeObject, ResourceType
 from reconciler.client.contract import JsonObject
 from reconciler.errors import MalformedObjectError
 
-__all__ = ["Header", "decode_list", "decode_object", "encode", "encode_object", "read_header", "resource_of"]
+__all__ = [
+    "Header",
+    "decode_json",
+    "decode_list",
+    "decode_object",
+    "encode",
+    "encode_object",
+    "read_header",
+    "resource_of",
+]
 
 ObjectT = TypeVar("ObjectT", bound=KubeObject)
 
@@ -109,9 +118,9 @@ def encode_object(obj: KubeObject | JsonObject, resource: ResourceType) -> bytes
     return encode({"apiVersion": resource.api_version, "kind": resource.kind, **obj})
 
 
-def encode(value: Mapping[str, Any]) -> bytes:
+def encode(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
     """Return the JSON of a patch or options; models and aware datetimes inside it are fine, None becomes null."""
-    return msgspec.json.encode(dict(value), enc_hook=_encode_model)
+    return msgspec.json.encode(value, enc_hook=_encode_model)
 
 
 def _encode_model(value: object) -> object:
@@ -122,14 +131,24 @@ def _encode_model(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _decode_untyped(resource: ResourceType, body: bytes | memoryview) -> JsonObject:
+def decode_json(what: str, body: bytes | memoryview) -> JsonObject:
+    """
+    Return the JSON object that `body` holds, as it is; `what` says in words what it is.
+
+    Raises:
+        MalformedObjectError: It is not JSON, or no object.
+    """
     try:
         value: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedObjectError(f"{resource}: the answer is not JSON: {error}") from error
+        raise MalformedObjectError(f"{what}: the answer is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise MalformedObjectError(f"{resource}: the answer is not an object but {type(value).__name__}")
-    obj = cast("JsonObject", value)
+        raise MalformedObjectError(f"{what}: the answer is not an object but {type(value).__name__}")
+    return cast("JsonObject", value)
+
+
+def _decode_untyped(resource: ResourceType, body: bytes | memoryview) -> JsonObject:
+    obj = decode_json(str(resource), body)
     obj.setdefault("apiVersion", resource.api_version)
     obj.setdefault("kind", resource.kind)
     return obj

@@ -21,6 +21,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import yaml
 
+from reconciler.client.certificates import CertificateFiles, digest_of
 from reconciler.clock import LoopClock
 from reconciler.errors import ConfigurationError
 from reconciler.instant import Clock, Instant, seconds
@@ -59,7 +60,10 @@ class ClientConfig:
         self.source = source
         self.proxy = cast("str | None", configuration.proxy) or _proxy_of_environment(self.host)
         self.tls_server_name = cast("str | None", configuration.tls_server_name)
-        self._credentials = _Credentials(configuration, refresh, LoopClock())
+        self._certificates = CertificateFiles(
+            lambda: (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
+        )
+        self._credentials = _Credentials(configuration, refresh, self._certificates, LoopClock())
 
     @classmethod
     def for_host(
@@ -85,23 +89,38 @@ class ClientConfig:
         """
         Return the value of the `Authorization` header, or None.
 
-        Credentials that may expire are asked for again once a minute; an exec plugin runs only when the token it
-        gave is about to expire (or named no expiry). While that fails, the old ones stay.
+        Credentials and certificate files are read again once a minute, and so is a kubeconfig that was rewritten; an
+        exec plugin runs only when the token it gave is about to expire (or named no expiry). While that fails, the
+        old ones stay.
 
         Args:
             refresh: The server did not accept the last answer: ask again now.
         """
         return await self._credentials.header(refresh=refresh)
 
+    @property
+    def certificates_version(self) -> bytes:
+        """Which contents the certificate files had when they were read last; a new one asks for a new session."""
+        return self._certificates.version
+
+    def read_certificates(self) -> bool:
+        """Read the certificate files again now; return whether their contents are new."""
+        before = self._certificates.version
+        return self._certificates.read() != before
+
     def open_session(self) -> aiohttp.ClientSession:
         """
         Return a session over a new pool of connections; the caller closes it. Needs a running loop.
+
+        Its connections use the certificates as they are in their files now.
 
         Raises:
             ConfigurationError: The certificates cannot be read.
         """
         from kubernetes_asyncio.client.rest import RESTClientObject
 
+        # Before they are loaded: files that change in between are then seen as new ones, and loaded once more.
+        self._certificates.read()
         try:
             theirs = cast("aiohttp.ClientSession", cast("Any", RESTClientObject)(self._configuration).pool_manager)
         except (OSError, ValueError) as error:
@@ -122,25 +141,30 @@ class ClientConfig:
 
 
 class _Credentials:
-    """The `Authorization` header, and when it is asked for anew."""
+    """The `Authorization` header, and when it and the certificates are asked for anew."""
 
-    def __init__(self, configuration: Any, refresh: Refresh | None, clock: Clock) -> None:
+    def __init__(
+        self, configuration: Any, refresh: Refresh | None, certificates: CertificateFiles, clock: Clock
+    ) -> None:
         self._configuration = configuration
         self._refresh = refresh
+        self._certificates = certificates
         self._clock = clock
         self._lock = asyncio.Lock()
         self._asked_at: Instant | None = None
 
     async def header(self, *, refresh: bool) -> str | None:
-        if self._refresh is not None and (refresh or self._is_due()):
+        if refresh or self._is_due():
             before = self._asked_at
             async with self._lock:
                 # Whoever waited for the lock takes what the one before got.
                 if self._asked_at == before:
-                    await self._ask(self._refresh, is_refused=refresh)
+                    await self._ask(is_refused=refresh)
         if "BearerToken" not in self._configuration.api_key:
             return None
-        return cast("str | None", await self._configuration.get_api_key_with_prefix("BearerToken"))
+        value = cast("str | None", await self._configuration.get_api_key_with_prefix("BearerToken"))
+        # A token file written with an editor or `echo` ends in a line end, which no header may hold.
+        return value.strip() if value is not None else None
 
     def _is_due(self) -> bool:
         now = self._clock.now()
@@ -148,14 +172,18 @@ class _Credentials:
             self._asked_at = now  # loading the configuration was the first time
         return now - self._asked_at >= seconds(_REFRESH_SECONDS)
 
-    async def _ask(self, refresh: Refresh, *, is_refused: bool) -> None:
+    async def _ask(self, *, is_refused: bool) -> None:
         try:
-            await refresh(is_refused)
+            if self._refresh is not None:
+                await self._refresh(is_refused)
         except Exception as error:
             # The loader runs plugins and OIDC requests: anything may come. Their texts may hold secrets.
             _log.warning("credentials could not be renewed (%s); the old ones stay", type(error).__name__)
         finally:
             self._asked_at = self._clock.now()
+        # Only a version that a session was made of can be outdated.
+        if self._certificates.version:
+            self._certificates.read()
 
 
 async def load_config(
@@ -201,12 +229,21 @@ def _from_service_account(folder: Path) -> ClientConfig:
     from kubernetes_asyncio import config
 
     configuration = _new_configuration()
-    try:
+
+    def load() -> None:
         cast("Any", config).load_incluster_config(
             client_configuration=configuration,
+            # Its own renewal looks at a wall clock, and not at a refusal.
+            try_refresh_token=False,
             token_filename=str(folder / "token"),
             cert_filename=str(folder / "ca.crt"),
         )
+
+    async def refresh(is_refused: bool) -> None:
+        load()
+
+    try:
+        load()
         namespace_file = folder / "namespace"
         namespace = namespace_file.read_text().strip() if namespace_file.exists() else None
     except (config.ConfigException, OSError) as error:
@@ -214,33 +251,84 @@ def _from_service_account(folder: Path) -> ClientConfig:
             f"{folder}: the pod's service account is not usable: {error}; "
             "check automountServiceAccountToken, or name a kubeconfig"
         ) from error
-    return ClientConfig(configuration, namespace=namespace or None, source="the pod's service account", refresh=None)
+    return ClientConfig(configuration, namespace=namespace or None, source="the pod's service account", refresh=refresh)
 
 
 async def _from_files(paths: str, context: str | None) -> ClientConfig:
-    from kubernetes_asyncio import config
-
     _check_files(paths)
-    configuration = _new_configuration()
+    kubeconfig = _Kubeconfig(paths)
     try:
-        loader = await cast("Any", config).load_kube_config(
-            config_file=paths, context=context, client_configuration=configuration
-        )
-        user_context = cast("Mapping[str, Any]", loader.current_context["context"])
+        namespace = await kubeconfig.load(context)
     except Exception as error:
         # The loader raises its own kind, KeyError, AttributeError, AssertionError and more for one mistake or another.
         raise ConfigurationError(
             f"{paths}: not a usable kubeconfig: {_in_words(error)}; "
             "check its clusters, users, contexts and current-context (kubectl config view)"
         ) from None
+    return ClientConfig(kubeconfig.configuration, namespace=namespace, source=paths, refresh=kubeconfig.refresh)
 
-    async def refresh(is_refused: bool) -> None:
-        if is_refused and hasattr(loader, "exec_plugin_expiry"):
-            del loader.exec_plugin_expiry  # else the loader trusts the plugin's last answer until it expires
-        await loader.load_and_set(configuration)
 
-    namespace = cast("str | None", user_context.get("namespace"))
-    return ClientConfig(configuration, namespace=namespace or None, source=paths, refresh=refresh)
+class _Kubeconfig:
+    """One context of a kubeconfig, which may be rewritten while it is in use."""
+
+    def __init__(self, paths: str) -> None:
+        self.configuration = _new_configuration()
+        self._paths = paths
+        self._loader: Any = None
+        self._context = ""
+        self._version = b""
+
+    async def load(self, context: str | None) -> str | None:
+        """Read the files; return the context's namespace."""
+        version = self._read_version()
+        self._loader = await self._load_into(self.configuration, context)
+        found = cast("Mapping[str, Any]", self._loader.current_context)
+        self._context, self._version = cast("str", found["name"]), version
+        return cast("str | None", found["context"].get("namespace")) or None
+
+    async def refresh(self, is_refused: bool) -> None:
+        """Ask for the credentials anew: from the files, if they were rewritten, else from whom they name."""
+        if self._is_rewritten():
+            try:
+                await self._load_again()
+            except Exception as error:
+                # Perhaps half written: the next minute will tell.
+                _log.warning("%s was rewritten and is not usable (%s)", self._paths, type(error).__name__)
+            else:
+                return
+        if is_refused and hasattr(self._loader, "exec_plugin_expiry"):
+            del self._loader.exec_plugin_expiry  # else the loader trusts the plugin's last answer until it expires
+        await self._loader.load_and_set(self.configuration)
+
+    async def _load_again(self) -> None:
+        version = self._read_version()
+        _check_files(self._paths)
+        fresh = _new_configuration()
+        # The same context by its name: `kubectl config use-context` must not send a running process elsewhere.
+        loader = await self._load_into(fresh, self._context)
+        self._version = version
+        if fresh.host != self.configuration.host:
+            _log.warning("%s: context %s names another server now; the first stays", self._paths, self._context)
+            return
+        self._loader = loader
+        for name in ("api_key", "ssl_ca_cert", "cert_file", "key_file"):
+            setattr(self.configuration, name, getattr(fresh, name))
+
+    async def _load_into(self, configuration: Any, context: str | None) -> Any:
+        from kubernetes_asyncio import config
+
+        return await cast("Any", config).load_kube_config(
+            config_file=self._paths, context=context, client_configuration=configuration
+        )
+
+    def _is_rewritten(self) -> bool:
+        try:
+            return self._read_version() != self._version
+        except OSError:
+            return False  # gone, or about to be replaced
+
+    def _read_version(self) -> bytes:
+        return digest_of(str(file) for file in _existing(self._paths))
 
 
 def _in_words(error: Exception) -> str:
@@ -253,9 +341,13 @@ def _in_words(error: Exception) -> str:
     return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else type(error).__name__
 
 
-def _check_files(paths: str) -> None:
+def _existing(paths: str) -> list[Path]:
     files = [Path(path).expanduser() for path in paths.split(os.pathsep) if path]
-    found = [file for file in files if file.exists()]
+    return [file for file in files if file.exists()]
+
+
+def _check_files(paths: str) -> None:
+    found = _existing(paths)
     if not found:
         raise ConfigurationError(
             f"{paths}: no kubeconfig there; name one, set KUBECONFIG, or run in a pod with a service account"

@@ -7,16 +7,51 @@ subclass of `KubeObject` it takes and returns instances, with a `ResourceType` p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar, Unpack, overload
 
-from reconciler.api import KubeObject, ObjectKey, ResourceType
+from reconciler.api import FieldSelector, KubeObject, LabelSelector, ObjectKey, ResourceType
+from reconciler.client.patches import Patch
 
-__all__ = ["JsonObject", "ObjectList", "Reader", "StatusWriter", "WatchEvent", "Writer"]
+__all__ = [
+    "FieldValidation",
+    "JsonObject",
+    "ObjectList",
+    "Propagation",
+    "Reader",
+    "StatusWriter",
+    "WatchEvent",
+    "WriteOptions",
+    "Writer",
+]
 
 JsonObject = dict[str, Any]
 """An untyped object, as JSON gives it."""
+
+FieldValidation = Literal["Strict", "Warn", "Ignore"]
+"""What the server does about fields that it does not know: refuse (422 or 400), warn (its default), say nothing."""
+
+Propagation = Literal["Background", "Foreground", "Orphan"]
+"""What becomes of the objects that a deleted one owns: deleted after it, deleted before it, left alone."""
+
+
+class WriteOptions(TypedDict, total=False):
+    """
+    Options that every create, update, patch and apply takes as keyword arguments.
+
+    Attributes:
+        field_owner: Under which name the server keeps the fields that were written; None takes the client's.
+        dry_run: Everything is done but storing. It leaves no link in the own-write ledger.
+        field_validation: `Strict`, `Warn` or `Ignore`; None takes the client's, else the server's, which is `Warn`.
+
+    Mirrors: controller-runtime `client.FieldOwner`, `client.DryRunAll`, `client.FieldValidation`.
+    """
+
+    field_owner: str | None
+    dry_run: bool
+    field_validation: FieldValidation | None
+
 
 T = TypeVar("T")
 ObjectT = TypeVar("ObjectT", bound=KubeObject)
@@ -75,8 +110,8 @@ class Reader(Protocol):
         kind: type[ObjectT],
         *,
         namespace: str | None = None,
-        label_selector: str | None = None,
-        field_selector: str | None = None,
+        label_selector: str | LabelSelector | None = None,
+        field_selector: str | FieldSelector | None = None,
     ) -> ObjectList[ObjectT]: ...
     @overload
     async def list(
@@ -84,16 +119,16 @@ class Reader(Protocol):
         kind: ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | None = None,
-        field_selector: str | None = None,
+        label_selector: str | LabelSelector | None = None,
+        field_selector: str | FieldSelector | None = None,
     ) -> ObjectList[JsonObject]: ...
     async def list(
         self,
         kind: type[ObjectT] | ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | None = None,
-        field_selector: str | None = None,
+        label_selector: str | LabelSelector | None = None,
+        field_selector: str | FieldSelector | None = None,
     ) -> ObjectList[ObjectT] | ObjectList[JsonObject]:
         """
         Return the whole list.
@@ -101,8 +136,8 @@ class Reader(Protocol):
         Args:
             kind: What to list.
             namespace: None means all namespaces.
-            label_selector: As in kubectl's `-l`.
-            field_selector: As in kubectl's `--field-selector`.
+            label_selector: A `LabelSelector`, or text as in kubectl's `-l`.
+            field_selector: A `FieldSelector`, or text as in kubectl's `--field-selector`.
         """
         ...
 
@@ -115,21 +150,51 @@ class StatusWriter(Protocol):
     """
 
     @overload
-    async def update(self, obj: ObjectT) -> ObjectT: ...
+    async def update(self, obj: ObjectT, **options: Unpack[WriteOptions]) -> ObjectT: ...
     @overload
-    async def update(self, obj: JsonObject, *, resource: ResourceType) -> JsonObject: ...
-    async def update(self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None) -> ObjectT | JsonObject:
+    async def update(
+        self, obj: JsonObject, *, resource: ResourceType, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def update(
+        self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None, **options: Unpack[WriteOptions]
+    ) -> ObjectT | JsonObject:
         """Replace `status`, only if nobody wrote since `obj` was read; return what the server stored."""
         ...
 
     @overload
-    async def patch(self, kind: type[ObjectT], key: ObjectKey, patch: Mapping[str, Any]) -> ObjectT: ...
-    @overload
-    async def patch(self, kind: ResourceType, key: ObjectKey, patch: Mapping[str, Any]) -> JsonObject: ...
     async def patch(
-        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, patch: Mapping[str, Any]
+        self, kind: type[ObjectT], key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
+    ) -> ObjectT: ...
+    @overload
+    async def patch(
+        self, kind: ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def patch(
+        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
     ) -> ObjectT | JsonObject:
-        """Merge `{"status": {...}}` into the object; return what the server stored."""
+        """Patch `status`, such as with `{"status": {...}}` as a merge patch; return what the server stored."""
+        ...
+
+    @overload
+    async def apply(self, obj: ObjectT, *, force: bool = False, **options: Unpack[WriteOptions]) -> ObjectT: ...
+    @overload
+    async def apply(
+        self, obj: JsonObject, *, resource: ResourceType, force: bool = False, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def apply(
+        self,
+        obj: ObjectT | JsonObject,
+        *,
+        resource: ResourceType | None = None,
+        force: bool = False,
+        **options: Unpack[WriteOptions],
+    ) -> ObjectT | JsonObject:
+        """
+        Make the fields in `status` so, and own them (server-side apply).
+
+        Raises:
+            ConflictError: Others own some of the fields with other values; `force` takes them instead.
+        """
         ...
 
 
@@ -154,32 +219,66 @@ class Writer(Protocol):
         ...
 
     @overload
-    async def create(self, obj: ObjectT) -> ObjectT: ...
+    async def create(self, obj: ObjectT, **options: Unpack[WriteOptions]) -> ObjectT: ...
     @overload
-    async def create(self, obj: JsonObject, *, resource: ResourceType) -> JsonObject: ...
-    async def create(self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None) -> ObjectT | JsonObject:
+    async def create(
+        self, obj: JsonObject, *, resource: ResourceType, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def create(
+        self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None, **options: Unpack[WriteOptions]
+    ) -> ObjectT | JsonObject:
         """Create the object. Raises `AlreadyExistsError` where the name is taken."""
         ...
 
     @overload
-    async def update(self, obj: ObjectT) -> ObjectT: ...
+    async def update(self, obj: ObjectT, **options: Unpack[WriteOptions]) -> ObjectT: ...
     @overload
-    async def update(self, obj: JsonObject, *, resource: ResourceType) -> JsonObject: ...
-    async def update(self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None) -> ObjectT | JsonObject:
+    async def update(
+        self, obj: JsonObject, *, resource: ResourceType, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def update(
+        self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None, **options: Unpack[WriteOptions]
+    ) -> ObjectT | JsonObject:
         """Replace the object, only if nobody wrote since `obj` was read."""
         ...
 
     @overload
-    async def patch(self, kind: type[ObjectT], key: ObjectKey, patch: Mapping[str, Any]) -> ObjectT: ...
-    @overload
-    async def patch(self, kind: ResourceType, key: ObjectKey, patch: Mapping[str, Any]) -> JsonObject: ...
     async def patch(
-        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, patch: Mapping[str, Any]
+        self, kind: type[ObjectT], key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
+    ) -> ObjectT: ...
+    @overload
+    async def patch(
+        self, kind: ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def patch(
+        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
     ) -> ObjectT | JsonObject:
         """
-        Merge `patch` into the object (JSON merge patch: None removes a field, lists are replaced).
+        Patch the object. A mapping is a JSON merge patch: None removes a field, lists are replaced.
 
         With `metadata.resourceVersion` in it the patch is refused if somebody wrote since; without, it always wins.
+        """
+        ...
+
+    @overload
+    async def apply(self, obj: ObjectT, *, force: bool = False, **options: Unpack[WriteOptions]) -> ObjectT: ...
+    @overload
+    async def apply(
+        self, obj: JsonObject, *, resource: ResourceType, force: bool = False, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def apply(
+        self,
+        obj: ObjectT | JsonObject,
+        *,
+        resource: ResourceType | None = None,
+        force: bool = False,
+        **options: Unpack[WriteOptions],
+    ) -> ObjectT | JsonObject:
+        """
+        Make the fields in `obj` so, and own them (server-side apply); create the object where there is none.
+
+        Raises:
+            ConflictError: Others own some of the fields with other values; `force` takes them instead.
         """
         ...
 
@@ -190,6 +289,9 @@ class Writer(Protocol):
         *,
         uid: str | None = None,
         resource_version: str | None = None,
+        propagation: Propagation | None = None,
+        grace_period_seconds: int | None = None,
+        dry_run: bool = False,
     ) -> None:
         """
         Ask for the object's deletion; with finalizers it stays until they are gone.
@@ -199,5 +301,22 @@ class Writer(Protocol):
             key: Its name.
             uid: Only if the object still is this one (`ConflictError` otherwise).
             resource_version: Only if nobody wrote since.
+            propagation: What becomes of the objects that it owns; None leaves that to the kind.
+            grace_period_seconds: How long a Pod may take to end; 0 is at once.
+            dry_run: Everything is done but deleting.
         """
+        ...
+
+    async def delete_collection(
+        self,
+        kind: type[KubeObject] | ResourceType,
+        *,
+        namespace: str = "",
+        label_selector: str | LabelSelector | None = None,
+        field_selector: str | FieldSelector | None = None,
+        propagation: Propagation | None = None,
+        grace_period_seconds: int | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        """Ask for the deletion of every object that fits, of a namespaced kind in one namespace; arguments as above."""
         ...

@@ -8,11 +8,13 @@ that may have been executed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from types import TracebackType
 from typing import Protocol, Self
 from urllib.parse import urlencode
@@ -22,11 +24,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from reconciler.client.config import ClientConfig
-from reconciler.errors import ConnectionFailedError
+from reconciler.errors import ConfigurationError, ConnectionFailedError
 
 __all__ = ["AiohttpTransport", "HttpRequest", "HttpResponse", "HttpStream", "Transport"]
 
+_log = logging.getLogger(__name__)
+
 _LINE_BYTES_MAX = 64 * 1024 * 1024
+_PIECE_BYTES_MAX = 512 * 1024
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -113,6 +118,15 @@ class Transport(Protocol):
         ...
 
 
+class _Pool:
+    """The connections that were made with one version of the certificates, and how many requests use them."""
+
+    def __init__(self, session: aiohttp.ClientSession, version: bytes) -> None:
+        self.session = session
+        self.version = version
+        self.uses = 0
+
+
 class AiohttpTransport:
     """
     A transport over sockets, with kubernetes-asyncio's credentials, TLS and connection pool.
@@ -121,7 +135,13 @@ class AiohttpTransport:
     makes the credentials be asked for anew, once, before it is passed on. A GET whose kept connection turns out dead
     is sent a second time by aiohttp; nothing else is. Redirects are not followed.
 
-    Limits: at most 100 connections, open streams included.
+    Certificate files that change are taken up within a minute, and at once on a 401 or a failed handshake: new requests
+    go over new connections, and those in use go on as they are. Files that cannot be loaded leave the old ones in use.
+
+    Limits: at most 100 connections, open streams included; after certificates changed, those still in use come on top.
+
+    Mirrors: client-go `rest.HTTPClientFor` with its certificate rotation.
+    Differs: takes up new authorities too; closes no connection that is in use.
 
     Args:
         config: From `load_config`.
@@ -131,7 +151,8 @@ class AiohttpTransport:
     def __init__(self, config: ClientConfig, *, timeout_seconds: float = 30.0) -> None:
         self._config = config
         self._timeout_seconds = timeout_seconds
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: _Pool | None = None
+        self._retired: set[_Pool] = set()
         self._is_closed = False
 
     async def send(self, request: HttpRequest) -> HttpResponse:
@@ -139,10 +160,13 @@ class AiohttpTransport:
         seconds = self._timeout_seconds if request.timeout_seconds is None else request.timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                response = await self._start(request, aiohttp.ClientTimeout())
-                async with response:
-                    body = await response.read()
-                    return HttpResponse(response.status, _headers(response), body)
+                response, pool = await self._start(request, aiohttp.ClientTimeout())
+                try:
+                    async with response:
+                        body = await response.read()
+                finally:
+                    await self._leave(pool)
+                return HttpResponse(response.status, _headers(response), body)
         except _FAILURES as error:
             raise self._failure(request, error, seconds) from error
 
@@ -151,7 +175,7 @@ class AiohttpTransport:
         """Open a stream; leaving the context closes it."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self._start(request, aiohttp.ClientTimeout(sock_read=request.timeout_seconds))
+                response, pool = await self._start(request, aiohttp.ClientTimeout(sock_read=request.timeout_seconds))
         except _FAILURES as error:
             raise self._failure(request, error, self._timeout_seconds) from error
         try:
@@ -159,13 +183,16 @@ class AiohttpTransport:
                 yield HttpStream(response.status, _headers(response), lines)
         finally:
             response.close()
+            await self._leave(pool)
 
     async def aclose(self) -> None:
         """Close every connection; what is asked afterwards fails."""
         self._is_closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        pools = [*self._retired, *([self._pool] if self._pool is not None else [])]
+        self._retired.clear()
+        self._pool = None
+        for pool in pools:
+            await pool.session.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -175,42 +202,103 @@ class AiohttpTransport:
     ) -> None:
         await self.aclose()
 
-    async def _start(self, request: HttpRequest, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+    async def _start(
+        self, request: HttpRequest, timeout: aiohttp.ClientTimeout
+    ) -> tuple[aiohttp.ClientResponse, _Pool]:
         authorization = await self._config.authorization()
-        response = await self._request(request, timeout, authorization)
+        response, pool = await self._request_over_tls(request, timeout, authorization)
         if response.status != 401:
-            return response
-        fresh = await self._config.authorization(refresh=True)
-        if fresh is None or fresh == authorization:
-            return response
+            return response, pool
+        try:
+            fresh = await self._config.authorization(refresh=True)
+        except BaseException:
+            response.close()
+            await self._leave(pool)
+            raise
+        has_news = fresh is not None and fresh != authorization
+        if not has_news and self._config.certificates_version == pool.version:
+            return response, pool
         response.close()
+        await self._leave(pool)
         # A 401 says that nothing was executed, so even a POST may be sent again.
-        return await self._request(request, timeout, fresh)
+        return await self._request(request, timeout, fresh, await self._current_pool(request))
+
+    async def _request_over_tls(
+        self, request: HttpRequest, timeout: aiohttp.ClientTimeout, authorization: str | None
+    ) -> tuple[aiohttp.ClientResponse, _Pool]:
+        pool = await self._current_pool(request)
+        version = pool.version
+        try:
+            return await self._request(request, timeout, authorization, pool)
+        except (aiohttp.ClientConnectorSSLError, aiohttp.ClientConnectorCertificateError):
+            # No connection, so nothing was executed. A server with a new certificate is met before the timer has the
+            # new authority read.
+            self._config.read_certificates()
+            if self._config.certificates_version == version:
+                raise
+        return await self._request(request, timeout, authorization, await self._current_pool(request))
 
     async def _request(
-        self, request: HttpRequest, timeout: aiohttp.ClientTimeout, authorization: str | None
-    ) -> aiohttp.ClientResponse:
-        if self._is_closed:
-            raise ConnectionFailedError(f"{self._name(request)}: the transport is closed")
-        if self._session is None:
-            self._session = self._config.open_session()
+        self, request: HttpRequest, timeout: aiohttp.ClientTimeout, authorization: str | None, pool: _Pool
+    ) -> tuple[aiohttp.ClientResponse, _Pool]:
         headers = dict(request.headers)
         if authorization is not None:
             headers["Authorization"] = authorization
         target = self._config.host + request.path
         if request.query:
             target += "?" + urlencode(request.query)
-        return await self._session.request(
-            request.method,
-            URL(target, encoded=True),
-            headers=headers,
-            data=request.body,
-            timeout=timeout,
-            allow_redirects=False,
-            proxy=self._config.proxy,
-            server_hostname=self._config.tls_server_name,
-            middlewares=() if request.method in _SAFE_METHODS else (_send_once,),
-        )
+        pool.uses += 1
+        try:
+            response = await pool.session.request(
+                request.method,
+                URL(target, encoded=True),
+                headers=headers,
+                data=_payload(request.body),
+                timeout=timeout,
+                allow_redirects=False,
+                proxy=self._config.proxy,
+                server_hostname=self._config.tls_server_name,
+                middlewares=() if request.method in _SAFE_METHODS else (_send_once,),
+            )
+        except BaseException:
+            await self._leave(pool)
+            raise
+        return response, pool
+
+    async def _current_pool(self, request: HttpRequest) -> _Pool:
+        version = self._config.certificates_version
+        if self._pool is not None and version != self._pool.version:
+            await self._renew_pool(self._pool, version)
+        if self._is_closed:
+            raise ConnectionFailedError(f"{self._name(request)}: the transport is closed")
+        if self._pool is None:
+            self._pool = self._open_pool()
+        return self._pool
+
+    def _open_pool(self) -> _Pool:
+        session = self._config.open_session()
+        return _Pool(session, self._config.certificates_version)
+
+    async def _renew_pool(self, old: _Pool, version: bytes) -> None:
+        try:
+            self._pool = self._open_pool()
+        except ConfigurationError as error:
+            # A certificate and its key are two files, and one may be new before the other: the next version will tell.
+            _log.warning("new certificates are not usable, the old ones stay: %s", error)
+            old.version = version
+            return
+        _log.info("%s: the certificates changed; new connections use the new ones", self._config.source)
+        self._retired.add(old)
+        await self._close_if_idle(old)
+
+    async def _leave(self, pool: _Pool) -> None:
+        pool.uses -= 1
+        await self._close_if_idle(pool)
+
+    async def _close_if_idle(self, pool: _Pool) -> None:
+        if pool in self._retired and pool.uses == 0:
+            self._retired.discard(pool)
+            await pool.session.close()
 
     async def _lines(self, request: HttpRequest, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         # aiohttp's own readline refuses lines longer than twice its buffer, and takes one call for each line.
@@ -252,8 +340,18 @@ async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandler
         raise _SentOnceError(error) from error
 
 
+def _payload(body: bytes | None) -> bytes | BytesIO | None:
+    # A large body in one piece holds up the loop, and makes aiohttp warn; from a file it is sent in pieces.
+    return BytesIO(body) if body is not None and len(body) > _PIECE_BYTES_MAX else body
+
+
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        key = name.lower()
+        # A header that is sent several times (Warning, once for each unknown field) is one list.
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
 
 
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (

@@ -161,6 +161,8 @@ class Wrote(Record, frozen=True, gc=False):
     """HTTP status; 0 if no answer came, so nobody knows whether the write happened."""
     is_late: bool = False
     """Whether the pass that caused it had already ended."""
+    pruned: tuple[str, ...] = ()
+    """Paths of the fields that the server did not keep as they were sent, without their values."""
 
 
 class Noted(Record, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 from aiohttp import web
+from multidict import CIMultiDict
 
 from reconciler.api import ObjectKey, ResourceType
 from reconciler.client import AiohttpTransport, ClientConfig, HttpRequest, RestClient, load_config
@@ -82,6 +83,18 @@ async def test_a_request_arrives_as_it_was_asked_and_its_answer_comes_whole() ->
         b'{"method": "POST", "path": "/prefix/a%2Fb?q=x%3D1%2Cy+in+%282%29", "authorization": "Bearer hunter2", '
         b'"type": "application/json", "body": "{}"}'
     )
+
+
+@pytest.mark.parametrize("size", [1, 512 * 1024, 512 * 1024 + 1, 4 * 1024 * 1024])
+async def test_a_body_arrives_whole_however_large_it_is(size: int) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        body = await request.content.read()
+        return web.json_response([len(body), set(body) == set(b"x"), request.content_length, request.content_type])
+
+    async with _serving(handler) as host, _transport(host) as transport:
+        headers = {"Content-Type": "application/json"}
+        response = await transport.send(HttpRequest("POST", "/", (), headers, b"x" * size))
+    assert response.body == f'[{size}, true, {size}, "application/json"]'.encode()
 
 
 async def test_a_request_has_a_time_out() -> None:
@@ -203,6 +216,14 @@ async def test_only_a_read_is_sent_again_over_a_dead_connection(method: str, req
         else:
             assert (method, response.status) == ("GET", 200)
     assert len(seen) == requests
+
+
+async def test_a_header_that_comes_several_times_is_one_list() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(headers=CIMultiDict([("Warning", "299 - one"), ("warning", "299 - two")]))
+
+    async with _serving(handler) as host, _transport(host) as transport:
+        assert (await transport.send(HttpRequest("GET", "/"))).headers["warning"] == "299 - one, 299 - two"
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:

@@ -1,0 +1,253 @@
+"""
+`RestMapper`: from the name of a kind to where the server keeps it.
+
+It reads discovery when something is looked for, and again when it is not found. It makes no other requests, and does
+not say what you are allowed to do. The documents themselves are read by `discovery.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from reconciler.api import ResourceType
+from reconciler.client.discovery import (
+    ApiResource,
+    Discovered,
+    GroupVersion,
+    Wanted,
+    read_groups,
+    read_resources,
+    wanted,
+)
+from reconciler.client.statuses import api_error, parse_status
+from reconciler.client.transport import HttpRequest, Transport
+from reconciler.clock import LoopClock
+from reconciler.errors import (
+    ApiError,
+    ApiStatus,
+    NotFoundError,
+    ReconcilerError,
+    ServerTimeoutError,
+    TooManyRequestsError,
+)
+from reconciler.instant import Clock, Instant, seconds
+
+__all__ = ["RestMapper"]
+
+_AGGREGATED = ";g=apidiscovery.k8s.io;as=APIGroupDiscoveryList"
+_ACCEPT = f"application/json{_AGGREGATED};v=v2,application/json{_AGGREGATED};v=v2beta1,application/json"
+_HEADERS: Mapping[str, str] = MappingProxyType({"Accept": _ACCEPT, "User-Agent": "reconciler"})
+_WAITS_MAX = 10
+_WAIT_SECONDS_MAX = 30.0
+_TOGETHER_MAX = 10
+_NS_PER_S = 1_000_000_000
+
+
+class RestMapper:
+    """
+    Finds kinds by their names, from what the server says it serves.
+
+    The first question reads discovery: two requests where the server aggregates it, else one for each group and
+    version. Answers come from memory from then on. A name that is not found makes it read again, at most once in
+    `refresh_seconds_min`, and once for all who ask at the same time. A group whose server does not answer hides no
+    other one, and keeps the kinds that were known of it.
+
+    Args:
+        transport: Carries the requests. It is not closed here.
+        refresh_seconds_min: Between two readings for names that were not found.
+        timeout_seconds: For each request.
+        clock: Says when it was read.
+
+    Mirrors: controller-runtime `apiutil.NewDynamicRESTMapper`; client-go `restmapper.NewDeferredDiscoveryRESTMapper`.
+    Differs: knows short names; reads again at most once in a while; serves the groups that could be read.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        refresh_seconds_min: float = 5.0,
+        timeout_seconds: float = 30.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._transport = transport
+        self._refresh_seconds_min = refresh_seconds_min
+        self._timeout_seconds = timeout_seconds
+        self._clock = clock or LoopClock()
+        self._lock = asyncio.Lock()
+        self._discovered: Discovered | None = None
+        self._is_current = False
+        self._invalidations = 0
+        self._read_at: Instant | None = None
+        self._readings = 0
+        self._failure: ReconcilerError | None = None
+
+    async def resource_for(self, name: str, *, group: str | None = None, version: str | None = None) -> ResourceType:
+        """
+        Return where the server keeps a kind.
+
+        Args:
+            name: A kind, plural, singular or short name, in any case; without `group` it may hold group and version,
+                as in `deployments.apps` and `deployments.v1.apps`.
+            group: Empty for the core group; None takes the first group, in the server's order, that has the name.
+            version: None takes the group's preferred version, or the first other one that has the name.
+
+        Raises:
+            NotFoundError: The server serves no such kind; names what was looked for, where, and near names.
+            ServerTimeoutError: The group is known, and could not be read.
+            ApiError: Discovery was refused.
+            ConnectionFailedError: The server did not answer.
+
+        Cancelled: nothing has changed.
+
+        Mirrors: apimachinery `meta.RESTMapper.RESTMapping` and `KindFor`.
+        """
+        return (await self.describe(name, group=group, version=version)).type
+
+    async def resource_of(self, obj: Mapping[str, Any]) -> ResourceType:
+        """
+        Return where the server keeps objects like this one, by its `apiVersion` and `kind`.
+
+        Raises:
+            ValueError: It has none.
+            NotFoundError: As `resource_for`, and the other errors too.
+        """
+        api_version, kind = obj.get("apiVersion"), obj.get("kind")
+        if not (isinstance(api_version, str) and isinstance(kind, str) and api_version and kind):
+            raise ValueError("an object has apiVersion and kind, this one lacks one of them")
+        group, _, version = api_version.rpartition("/")
+        return await self.resource_for(kind, group=group, version=version)
+
+    async def describe(self, name: str, *, group: str | None = None, version: str | None = None) -> ApiResource:
+        """Return all that the server says of a kind: its names, verbs and subresources. Else as `resource_for`."""
+        sought = wanted(name, group, version)
+        found = self._find(sought) if self._is_current else None
+        if found is None:
+            await self._refresh()
+            found = self._find(sought)
+        if found is None:
+            raise self._miss(sought)
+        return found
+
+    async def resources(self) -> tuple[ApiResource, ...]:
+        """Return everything that the server serves, the groups in its order and the preferred versions first."""
+        if not self._is_current:
+            await self._refresh()
+        return self._discovered.resources if self._discovered is not None else ()
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """The groups and versions that could not be read the last time, and why."""
+        return self._discovered.failures if self._discovered is not None else {}
+
+    def invalidate(self) -> None:
+        """
+        Make the next question read discovery anew, such as after a CustomResourceDefinition was changed.
+
+        Mirrors: client-go `DeferredDiscoveryRESTMapper.Reset`.
+        """
+        self._is_current = False
+        self._invalidations += 1
+
+    def _find(self, sought: Sequence[Wanted]) -> ApiResource | None:
+        if self._discovered is None:
+            return None
+        return next(filter(None, map(self._discovered.find, sought)), None)
+
+    async def _refresh(self) -> None:
+        before = self._readings
+        async with self._lock:
+            # Whoever waited for the lock takes what the one before got, be it a failure.
+            if self._readings == before:
+                await self._refresh_alone()
+            elif self._failure is not None:
+                raise self._failure
+
+    async def _refresh_alone(self) -> None:
+        if self._is_current and self._age_ns() < seconds(self._refresh_seconds_min):
+            return
+        invalidations = self._invalidations
+        try:
+            found = await self._read()
+        except ReconcilerError as error:
+            self._readings += 1
+            self._failure = error
+            raise
+        self._discovered = found.or_as_before(self._discovered)
+        self._readings += 1
+        self._failure = None
+        self._read_at = self._clock.now()
+        # What was asked for before `invalidate` may be old already.
+        self._is_current = self._invalidations == invalidations
+
+    def _age_ns(self) -> int:
+        return 0 if self._read_at is None else self._clock.now() - self._read_at
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> Discovered:
+        core, groups = await asyncio.gather(self._get("/api"), self._get("/apis"), return_exceptions=True)
+        if isinstance(groups, BaseException):
+            raise groups
+        if isinstance(core, BaseException) and not isinstance(core, ApiError):
+            raise core
+        # Some servers have no core group; whoever looks for it there is told why it is not found.
+        versions = (
+            [GroupVersion("", "v1", failure=_in_words(core))]
+            if isinstance(core, ApiError)
+            else read_groups("/api", core)
+        )
+        versions += read_groups("/apis", groups)
+        limit = asyncio.Semaphore(_TOGETHER_MAX)
+        return Discovered(tuple(await asyncio.gather(*(self._completed(version, limit) for version in versions))))
+
+    async def _completed(self, version: GroupVersion, limit: asyncio.Semaphore) -> GroupVersion:
+        if version.resources is not None or version.failure:
+            return version
+        path = f"/apis/{version}" if version.group else f"/api/{version}"
+        async with limit:
+            try:
+                return read_resources(path, await self._get(path), version)
+            except ReconcilerError as error:
+                return GroupVersion(version.group, version.version, failure=_in_words(error))
+
+    async def _get(self, path: str) -> bytes:
+        request = HttpRequest("GET", path, headers=_HEADERS, timeout_seconds=self._timeout_seconds)
+        waits = 0
+        while True:
+            response = await self._transport.send(request)
+            if response.status == 200:
+                return response.body
+            status = parse_status(response.body, code=response.status, headers=response.headers)
+            error = api_error(status, f"discover {path}")
+            wait_seconds = status.retry_after_seconds
+            if not isinstance(error, TooManyRequestsError) or wait_seconds is None:
+                raise error
+            if waits >= _WAITS_MAX or wait_seconds > _WAIT_SECONDS_MAX:
+                raise error
+            waits += 1
+            await asyncio.sleep(wait_seconds)
+
+    # --- what is not found --------------------------------------------------------------------------------------------
+
+    def _miss(self, sought: Sequence[Wanted]) -> ApiError:
+        discovered = self._discovered or Discovered(())
+        doing = f"find {sought[-1]}"
+        unread = [text for one in sought for text in discovered.failures_of(one)]
+        if unread and sought[-1].group is not None:
+            # Perhaps it is there: "not found" would be taken for "not installed".
+            return ServerTimeoutError(ApiStatus(503, "ServiceUnavailable", "; ".join(unread)), doing)
+        said = ["the server serves no such kind", discovered.near(sought[-1]), *unread]
+        age_seconds = self._age_ns() / _NS_PER_S
+        if age_seconds >= 1:
+            said.append(f"this was read {age_seconds:.0f} s ago")
+        return NotFoundError(ApiStatus(404, "NotFound", "; ".join(filter(None, said))), doing)
+
+
+def _in_words(error: ReconcilerError) -> str:
+    if isinstance(error, ApiError):
+        return f"{error.status.code} {error.status.message or error.status.reason}".strip()
+    return str(error)

@@ -1,0 +1,134 @@
+"""Subresources: `status` as part of its object, and any other one as what it is, a small object of another kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, Unpack, cast, overload
+
+from reconciler.api import KubeObject, ObjectKey, ResourceType
+from reconciler.client.codec import decode_json, decode_object, encode, read_header, resource_of
+from reconciler.client.contract import JsonObject, WriteOptions
+from reconciler.client.patches import Patch
+from reconciler.client.rest import RestClient
+from reconciler.client.writes import Writes
+
+__all__ = ["StatusClient", "SubresourceClient"]
+
+ObjectT = TypeVar("ObjectT", bound=KubeObject)
+
+
+class StatusClient:
+    """
+    Writes the status subresource: the server ignores everything but `status`.
+
+    Mirrors: controller-runtime `client.SubResourceWriter`.
+    """
+
+    def __init__(self, writes: Writes) -> None:
+        self._writes = writes
+
+    @overload
+    async def update(self, obj: ObjectT, **options: Unpack[WriteOptions]) -> ObjectT: ...
+    @overload
+    async def update(
+        self, obj: JsonObject, *, resource: ResourceType, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def update(
+        self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None, **options: Unpack[WriteOptions]
+    ) -> ObjectT | JsonObject:
+        """Replace `status`, only if nobody wrote since `obj` was read; return the object as stored."""
+        return cast("ObjectT | JsonObject", await self._writes.update(obj, resource, "status", options))
+
+    @overload
+    async def patch(
+        self, kind: type[ObjectT], key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
+    ) -> ObjectT: ...
+    @overload
+    async def patch(
+        self, kind: ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def patch(
+        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
+    ) -> ObjectT | JsonObject:
+        """
+        Patch `status`, such as with `{"status": {...}}` as a merge patch; return the object as stored.
+
+        With `metadata.resourceVersion` in it the patch is refused (`ConflictError`) if somebody wrote since.
+        """
+        answer = await self._writes.patch(resource_of(kind), key, patch, "status", options)
+        return decode_object(kind, answer)
+
+    @overload
+    async def apply(self, obj: ObjectT, *, force: bool = False, **options: Unpack[WriteOptions]) -> ObjectT: ...
+    @overload
+    async def apply(
+        self, obj: JsonObject, *, resource: ResourceType, force: bool = False, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def apply(
+        self,
+        obj: ObjectT | JsonObject,
+        *,
+        resource: ResourceType | None = None,
+        force: bool = False,
+        **options: Unpack[WriteOptions],
+    ) -> ObjectT | JsonObject:
+        """Make the fields in `status` so, and own them (server-side apply); see `Client.apply`."""
+        return cast("ObjectT | JsonObject", await self._writes.apply(obj, resource, "status", options, force=force))
+
+
+class SubresourceClient:
+    """
+    Reads and writes one subresource of any kind, as dictionaries; `Client.subresource` makes it.
+
+    What comes back is what the subresource holds, mostly of another kind: a `Scale` from `scale`, a `Status` from an
+    `eviction`.
+
+    Mirrors: controller-runtime `client.SubResourceClient`.
+    """
+
+    def __init__(self, name: str, rest: RestClient, writes: Writes) -> None:
+        self._name = name
+        self._rest = rest
+        self._writes = writes
+
+    async def get(self, kind: type[KubeObject] | ResourceType, key: ObjectKey) -> JsonObject:
+        """Return the subresource of one object."""
+        body = await self._rest.get(resource_of(kind), key, subresource=self._name)
+        return self._decode(kind, body)
+
+    async def create(
+        self,
+        kind: type[KubeObject] | ResourceType,
+        key: ObjectKey,
+        body: Mapping[str, Any],
+        **options: Unpack[WriteOptions],
+    ) -> JsonObject:
+        """Ask for something by the subresource (an eviction, a token, a binding); return the answer."""
+        resource = resource_of(kind)
+        return self._decode(kind, await self._writes.post(resource, key, encode(body), self._name, options))
+
+    async def update(
+        self,
+        kind: type[KubeObject] | ResourceType,
+        key: ObjectKey,
+        body: Mapping[str, Any],
+        **options: Unpack[WriteOptions],
+    ) -> JsonObject:
+        """Replace the subresource; with a resource version in `body` only if nobody wrote since."""
+        resource, sent = resource_of(kind), encode(body)
+        answer = await self._writes.put(resource, key, sent, read_header(sent), self._name, options)
+        return self._decode(kind, answer)
+
+    async def patch(
+        self,
+        kind: type[KubeObject] | ResourceType,
+        key: ObjectKey,
+        patch: Patch,
+        **options: Unpack[WriteOptions],
+    ) -> JsonObject:
+        """Patch the subresource; a mapping is a JSON merge patch."""
+        answer = await self._writes.patch(resource_of(kind), key, patch, self._name, options)
+        return self._decode(kind, answer)
+
+    def _decode(self, kind: type[KubeObject] | ResourceType, body: bytes) -> JsonObject:
+        return decode_json(f"{self._name} of {resource_of(kind)}", body)

@@ -1,0 +1,324 @@
+"""
+How a write is made, and how note is taken of it: a `Wrote` record, a link in the ledger, fields that were lost.
+
+Every write becomes a record, also one that was refused or never answered, under the pass that caused it. Names and
+versions are recorded, contents never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from reconciler.api import KubeObject, ObjectKey, ResourceType
+from reconciler.client.codec import Header, decode_object, encode, encode_object, read_header, resource_of
+from reconciler.client.contract import Propagation, WriteOptions
+from reconciler.client.own_writes import OwnWrites
+from reconciler.client.patches import APPLY, Patch, form_of
+from reconciler.client.pruned import LostFields, lost_fields
+from reconciler.client.rest import RestClient
+from reconciler.client.transport import HttpResponse
+from reconciler.errors import ApiError
+from reconciler.instant import Clock
+from reconciler.journal import Journal, Wrote, current_cause
+
+__all__ = ["WriteTarget", "Writes", "delete_options", "kind_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTarget:
+    """What a write is aimed at. `old_version` is the resource version that it demands; empty if none."""
+
+    verb: str
+    resource: ResourceType
+    key: ObjectKey
+    subresource: str = ""
+    old_version: str = ""
+    uid: str = ""
+    is_dry_run: bool = False
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether its event can be told from others'. A deletion's is never quiet, whoever caused it."""
+        return bool(self.old_version) and self.verb != "delete" and not self.is_dry_run
+
+    def words(self, header: Header) -> str:
+        """Return which object it is, by the name that it got."""
+        plural = f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
+        key = self.key if not header.name else ObjectKey(header.namespace, header.name)
+        return f"{plural} {key}"
+
+
+class Writes:
+    """
+    Makes writes, and takes note of each.
+
+    Args:
+        rest: Makes the requests.
+        journal: Takes a record for each write; None records nothing.
+        ledger: Learns which versions the writes produced; None keeps no count of them.
+        clock: Gives the records their time.
+        defaults: Options of writes that do not give them themselves.
+    """
+
+    def __init__(
+        self,
+        rest: RestClient,
+        journal: Journal | None,
+        ledger: OwnWrites | None,
+        clock: Clock,
+        defaults: WriteOptions,
+    ) -> None:
+        self._rest = rest
+        self._journal = journal
+        self._ledger = ledger
+        self._clock = clock
+        self._defaults = defaults
+        self._lost = LostFields()
+
+    async def create(self, obj: Any, resource: ResourceType | None, options: WriteOptions) -> Any:
+        """Create the object; return it as stored."""
+        kind, header = kind_of(obj, resource), _header_of(obj)
+        given = self._given(options)
+        name = header.name or f"{_metadata(obj).get('generateName', '')}*"
+        target = WriteTarget("create", resource_of(kind), ObjectKey(header.namespace, name), is_dry_run=_is_dry(given))
+        body = encode_object(obj, target.resource)
+        answer = await self.make(
+            target,
+            lambda: self._rest.create(
+                target.resource,
+                header.namespace,
+                body,
+                **given,
+            ),
+            body,
+        )
+        return decode_object(kind, answer.body)
+
+    async def update(self, obj: Any, resource: ResourceType | None, subresource: str, options: WriteOptions) -> Any:
+        """Replace the object, or its subresource; return the object as stored."""
+        kind, header = kind_of(obj, resource), _header_of(obj)
+        body = encode_object(obj, resource_of(kind))
+        key = ObjectKey(header.namespace, header.name)
+        return decode_object(kind, await self.put(resource_of(kind), key, body, header, subresource, options))
+
+    async def put(
+        self,
+        resource: ResourceType,
+        key: ObjectKey,
+        body: bytes,
+        header: Header,
+        subresource: str,
+        options: WriteOptions,
+    ) -> bytes:
+        """Replace an object or a subresource by `body`, whose metadata is `header`; return what came back."""
+        given = self._given(options)
+        target = WriteTarget(
+            "update", resource, key, subresource, header.resource_version, header.uid, is_dry_run=_is_dry(given)
+        )
+        answer = await self.make(
+            target,
+            lambda: self._rest.update(
+                resource,
+                key,
+                body,
+                subresource=subresource,
+                **given,
+            ),
+            body,
+        )
+        return answer.body
+
+    async def post(
+        self, resource: ResourceType, key: ObjectKey, body: bytes, subresource: str, options: WriteOptions
+    ) -> bytes:
+        """Create a subresource of an object; return what came back."""
+        given = self._given(options)
+        target = WriteTarget("create", resource, key, subresource, is_dry_run=_is_dry(given))
+        answer = await self.make(
+            target,
+            lambda: self._rest.create(
+                resource,
+                key.namespace,
+                body,
+                name=key.name,
+                subresource=subresource,
+                **given,
+            ),
+            body,
+        )
+        return answer.body
+
+    async def patch(
+        self, resource: ResourceType, key: ObjectKey, patch: Patch, subresource: str, options: WriteOptions
+    ) -> bytes:
+        """Patch an object or a subresource; return what came back."""
+        form = form_of(patch)
+        header = _header_from(form.metadata)
+        body = encode(form.body)
+        sent = body if form.body is form.merged else encode(form.merged)
+        target = WriteTarget("patch", resource, key, subresource, header.resource_version, header.uid)
+        return await self._send_patch(target, body, sent, form.content_type, options, force=False)
+
+    async def apply(
+        self, obj: Any, resource: ResourceType | None, subresource: str, options: WriteOptions, *, force: bool
+    ) -> Any:
+        """Apply the object on the server; return it as stored."""
+        kind, header = kind_of(obj, resource), _header_of(obj)
+        if not self._given(options).get("field_owner"):
+            raise ValueError("server-side apply needs field_owner=, here or as an argument of the client")
+        body = encode_object(obj, resource_of(kind))
+        key = ObjectKey(header.namespace, header.name)
+        target = WriteTarget("apply", resource_of(kind), key, subresource, header.resource_version, header.uid)
+        return decode_object(kind, await self._send_patch(target, body, body, APPLY, options, force=force))
+
+    async def _send_patch(
+        self,
+        target: WriteTarget,
+        body: bytes,
+        sent: bytes,
+        content_type: str,
+        options: WriteOptions,
+        *,
+        force: bool,
+    ) -> bytes:
+        given = self._given(options)
+        target = replace(target, is_dry_run=_is_dry(given))
+        answer = await self.make(
+            target,
+            lambda: self._rest.patch(
+                target.resource,
+                target.key,
+                body,
+                subresource=target.subresource,
+                content_type=content_type,
+                force=force,
+                **given,
+            ),
+            sent,
+        )
+        return answer.body
+
+    async def make(
+        self, target: WriteTarget, send: Callable[[], Awaitable[HttpResponse]], sent: bytes = b""
+    ) -> HttpResponse:
+        """
+        Send a write, and take note of what became of it.
+
+        Args:
+            target: What it is aimed at.
+            send: Sends it.
+            sent: JSON of the fields that the object is to have afterwards; empty compares none.
+
+        Cancelled: noted as a write without an answer.
+        """
+        cause = current_cause.get()
+        pending = None
+        if self._ledger is not None and cause is not None and target.is_linked:
+            pending = self._ledger.started(
+                cause.scope, target.old_version, uid=target.uid, pass_id=0 if cause.is_over else cause.record_id
+            )
+        code, header = 0, Header()
+        lost: tuple[str, ...] = ()
+        try:
+            answer = await send()
+            code = answer.status
+            if target.verb != "deletecollection":  # its answer is a list, whose version is no object's
+                header = read_header(answer.body)
+            if sent:
+                lost = lost_fields(target.resource, sent, answer.body, subresource=target.subresource)
+        except ApiError as error:
+            code = error.status.code
+            raise
+        finally:
+            if self._ledger is not None and pending is not None:
+                self._ledger.finished(pending, uid=header.uid, new_version=header.resource_version)
+            self._note(target, header, code, lost)
+        if lost:
+            self._lost.tell(f"{target.verb} {target.words(header)}", target.resource, target.subresource, lost)
+        return answer
+
+    def _note(self, target: WriteTarget, header: Header, code: int, lost: tuple[str, ...]) -> None:
+        if self._journal is None:
+            return
+        cause = current_cause.get()
+        dry = target.is_dry_run
+        self._journal.append(
+            Wrote(
+                id=self._journal.new_id(),
+                causes=(cause.record_id,) if cause else (),
+                at=self._clock.now(),
+                scope=cause.scope if cause else "",
+                # Outside of passes by the kind: a key for each object written (each Event has a name of its own) would
+                # push the histories of sleeping keys out of the journal.
+                key=cause.key if cause else target.resource,
+                verb=f"dry-run {target.verb}" if dry else target.verb,
+                target=target.words(header),
+                # Nothing was stored, so no event can follow from one version to the other.
+                old_version="" if dry else target.old_version,
+                new_version="" if dry else header.resource_version,
+                code=code,
+                is_late=cause is not None and cause.is_over,
+                pruned=lost,
+            )
+        )
+
+    def _given(self, options: WriteOptions) -> WriteOptions:
+        return {
+            "field_owner": options.get("field_owner") or self._defaults.get("field_owner"),
+            "dry_run": options.get("dry_run", False),
+            "field_validation": options.get("field_validation") or self._defaults.get("field_validation"),
+        }
+
+
+def _is_dry(options: WriteOptions) -> bool:
+    return options.get("dry_run", False)
+
+
+def delete_options(
+    *,
+    uid: str | None = None,
+    resource_version: str | None = None,
+    propagation: Propagation | None = None,
+    grace_period_seconds: int | None = None,
+    dry_run: bool = False,
+) -> bytes | None:
+    """Return the body of a deletion; None where nothing is asked for."""
+    preconditions = {"uid": uid, "resourceVersion": resource_version}
+    wanted: dict[str, Any] = {
+        "preconditions": {name: value for name, value in preconditions.items() if value},
+        "propagationPolicy": propagation,
+        "dryRun": ["All"] if dry_run else None,
+    }
+    options = {name: value for name, value in wanted.items() if value}
+    if grace_period_seconds is not None:
+        options["gracePeriodSeconds"] = grace_period_seconds
+    return encode({"apiVersion": "v1", "kind": "DeleteOptions", **options}) if options else None
+
+
+def kind_of(obj: Any, resource: ResourceType | None) -> Any:
+    """Return the model of a typed object, or the resource type of an untyped one. Raises TypeError without one."""
+    if isinstance(obj, KubeObject):
+        return type(obj)
+    if resource is None:
+        raise TypeError("an untyped object needs resource=, which says where in the API it lives")
+    return resource
+
+
+def _metadata(obj: Any) -> Mapping[str, Any]:
+    wire = obj.metadata.to_wire() if isinstance(obj, KubeObject) else obj.get("metadata")
+    return cast("Mapping[str, Any]", wire) if isinstance(wire, Mapping) else {}
+
+
+def _header_of(obj: Any) -> Header:
+    return _header_from(_metadata(obj))
+
+
+def _header_from(metadata: Mapping[str, Any]) -> Header:
+    return Header(
+        name=metadata.get("name") or "",
+        namespace=metadata.get("namespace") or "",
+        uid=metadata.get("uid") or "",
+        resource_version=metadata.get("resourceVersion") or "",
+    )
