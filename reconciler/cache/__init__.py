@@ -1,14 +1,31 @@
 """
 Local copies of kinds on the API server, kept up to date, and those who are told of changes.
 
-A `Cache` has one `Informer` for each kind: list, watch, and after whatever goes wrong back to a true copy. A
-`CachedReader` reads from it. The room does not write, does not decide what a change is worth (predicates and handlers
-do), and does not know who caused it.
+A `Cache` has one `Informer` for each kind: list, watch, and after whatever goes wrong back to a true copy.
+`KindOptions` narrow a kind, indexes find objects by what is in them, and a `CachedReader` reads. The room does not
+write, does not decide what a change is worth (predicates and handlers do), and does not know who caused it.
 """
 
-from reconciler.cache.cache import Cache
+from reconciler.cache.cache import WARN_ABOVE_BYTES, Cache, InformerHandle
+from reconciler.cache.indexer import KeyFunction
 from reconciler.cache.informer import Handler, Informer, InformerStatus
+from reconciler.cache.options import BytesTransform, KindOptions, Transform
 from reconciler.cache.reader import CachedReader
-from reconciler.cache.store import Store
+from reconciler.cache.store import Snapshot, Store, Unreadable
 
-__all__ = ["Cache", "CachedReader", "Handler", "Informer", "InformerStatus", "Store"]
+__all__ = [
+    "WARN_ABOVE_BYTES",
+    "BytesTransform",
+    "Cache",
+    "CachedReader",
+    "Handler",
+    "Informer",
+    "InformerHandle",
+    "InformerStatus",
+    "KeyFunction",
+    "KindOptions",
+    "Snapshot",
+    "Store",
+    "Transform",
+    "Unreadable",
+]

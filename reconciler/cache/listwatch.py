@@ -3,6 +3,7 @@ The list/watch machine: what to ask the API server next, given what happened. No
 
 Expected flow: list in pages, watch from the list's version, and each time the server ends the watch, watch on from
 the last version seen. What goes wrong leads to a wait, and from there to a list or to the same watch: see `RULES`.
+With a streamed list the first watch brings the list itself; whatever goes wrong before its end, pages take over.
 
 Invariants:
     L1  A version is watched from only if a list or a line of a watch named it.
@@ -18,16 +19,19 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from reconciler.api import EncodedObject
-from reconciler.cache.store import Delta, Put, Removed, Replaced
-from reconciler.cache.wire import Bookmark, Change, ChangeType, Line, Page
+from reconciler.api import EncodedObject, ObjectKey
+from reconciler.cache.store import Delta, Put, Removed, Replaced, Unread, Unreadable
+from reconciler.cache.wire import Bookmark, Change, ChangeType, Line, Page, UnreadableChange
 from reconciler.errors import (
     ApiError,
+    BadRequestError,
     ConnectionFailedError,
     ExpiredError,
     ForbiddenError,
+    InvalidError,
     InvariantError,
     MalformedObjectError,
+    MethodNotAllowedError,
     NotFoundError,
     ReconcilerError,
     ServerTimeoutError,
@@ -44,6 +48,7 @@ __all__ = [
     "OpenWatch",
     "Rule",
     "Step",
+    "StreamList",
     "Then",
     "Trouble",
     "Wait",
@@ -54,6 +59,11 @@ PAGE_LIMIT = 500
 WATCH_SECONDS_MIN = 300
 SHORT_WATCH = seconds(1)
 SILENCES_MAX = 2
+GONE_AFTER = seconds(300)
+"""
+How long a kind that was there must be refused with 404 until its objects count as gone. Long, since an API server that
+starts, and a proxy that lost its way, answer 404 for a while, too, and a deletion that is told is acted on.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +83,20 @@ class OpenWatch:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamList:
+    """Open a watch that begins with everything there is, says where that ends, and goes on."""
+
+    timeout_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Wait this many nanoseconds, then report `waited`."""
 
     nanoseconds: int
 
 
-Step = ListPage | OpenWatch | Wait
+Step = ListPage | OpenWatch | StreamList | Wait
 
 
 class Trouble(Enum):
@@ -105,23 +122,29 @@ class Then(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a failure means."""
+    """What a failure means; `is_lasting` where waiting alone does not mend it, so who waits for a sync is told."""
 
     trouble: Trouble
     then: Then
+    is_lasting: bool = False
 
 
 RULES: Mapping[type[ReconcilerError], Rule] = MappingProxyType({
     # Not trouble: history is bounded, and a watch that was away for long finds its version gone.
     ExpiredError:          Rule(Trouble.NONE,         Then.LIST),
     NotFoundError:         Rule(Trouble.NOT_SERVED,   Then.LIST),
-    ForbiddenError:        Rule(Trouble.FORBIDDEN,    Then.LIST),
+    ForbiddenError:        Rule(Trouble.FORBIDDEN,    Then.LIST, is_lasting=True),
+    # Not lasting: a token that was rotated is read again.
     UnauthorizedError:     Rule(Trouble.UNAUTHORIZED, Then.LIST),
     TooManyRequestsError:  Rule(Trouble.OVERLOADED,   Then.WATCH),
     # Includes "too large resource version": the server that answers is behind what another one said.
     ServerTimeoutError:    Rule(Trouble.UNAVAILABLE,  Then.LIST),
     ConnectionFailedError: Rule(Trouble.UNREACHABLE,  Then.WATCH),
     MalformedObjectError:  Rule(Trouble.MALFORMED,    Then.LIST),
+    # A selector that makes no sense, a kind that cannot be listed.
+    BadRequestError:       Rule(Trouble.REFUSED,      Then.LIST, is_lasting=True),
+    MethodNotAllowedError: Rule(Trouble.REFUSED,      Then.LIST, is_lasting=True),
+    InvalidError:          Rule(Trouble.REFUSED,      Then.LIST, is_lasting=True),
     ApiError:              Rule(Trouble.REFUSED,      Then.LIST),
 })  # fmt: skip
 """By the nearest class of the error."""
@@ -164,6 +187,7 @@ class ListWatch:
         trouble: What is wrong, until a watch is open again.
         error: The failure behind `trouble`, or None.
         watching_since: When the present watch was opened; None while there is none.
+        is_gone: Whether the kind was there, and is no longer served: its objects were reported as gone.
 
     Mirrors: client-go `tools/cache` `Reflector`.
     Differs: lists always ask for the latest version, so that the store never goes back in time (Go begins with any
@@ -172,29 +196,46 @@ class ListWatch:
     watch counts as progress by its version, not by its lines.
     """
 
-    def __init__(self, rng: random.Random) -> None:
-        """`rng` decides jitter and watch time-outs, so one seed gives one course of events."""
-        self.step: Step = ListPage()
+    def __init__(self, rng: random.Random, *, is_streaming: bool = False) -> None:
+        """
+        Begin with a list.
+
+        Args:
+            rng: Decides jitter and watch time-outs, so one seed gives one course of events.
+            is_streaming: Ask for lists as streams, as long as the server has them.
+        """
         self.resource_version = ""
         self.trouble = Trouble.NONE
         self.error: ReconcilerError | None = None
         self.watching_since: Instant | None = None
+        self.is_gone = False
         self._rng = rng
         self._backoff = Backoff(rng)
+        self._is_streaming = is_streaming
+        self._is_list_whole = False
+        self._streamed: dict[ObjectKey, EncodedObject | Unreadable] = {}
         self._listed: list[EncodedObject] = []
+        self._unreadable: list[Unreadable] = []
+        self._not_served_since: Instant | None = None
         self._after_wait: Step = ListPage()
         self._opened_version = ""
         self._silences = 0
+        self.step: Step = self._list()
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether what is wrong is nothing that waiting mends."""
+        return self.error is not None and rule_for(self.error).is_lasting
 
     def page_came(self, page: Page) -> Replaced | None:
         """Take a page of the list; with the last one, return the whole."""
         self._listed.extend(page.objects)
+        self._unreadable.extend(page.unreadable)
         if page.continue_token:
             self.step = ListPage(continue_token=page.continue_token)
             return None
         # L3: only now, and all at once.
-        whole, self._listed = Replaced(tuple(self._listed)), []
-        self.resource_version = page.resource_version
+        whole = self._complete(page.resource_version)
         self.step = self._watch()
         return whole
 
@@ -211,17 +252,22 @@ class ListWatch:
         If `step` is another one afterwards, this watch is over.
         """
         self._silences = 0
+        if self._is_filling and not isinstance(line, ApiError):
+            return self._fill(line)
         match line:
             case Change():
                 self.resource_version = line.object.resource_version
                 return Removed(line.object) if line.type is ChangeType.DELETED else Put(line.object)
+            case UnreadableChange():
+                self.resource_version = line.resource_version or self.resource_version
+                return Unread(line.unreadable, is_gone=line.type is ChangeType.DELETED)
             case Bookmark():
                 if _is_before(line.resource_version, self.resource_version):
-                    self._wait_for(ListPage(), now=now)
+                    self._wait_for(self._list(), now=now)
                 else:
                     self.resource_version = line.resource_version
             case ApiError():
-                self.failed(line, now=now)
+                return self.failed(line, now=now)
         return None
 
     def stream_ended(self, *, now: Instant) -> None:
@@ -232,34 +278,52 @@ class ListWatch:
         that no error names, and a list shows whether the server works.
         """
         since, self.watching_since = self.watching_since, None
+        if self._is_filling:
+            self._wait_for(ListPage(), now=now)
+            return
         has_progress = self.resource_version != self._opened_version
         if has_progress or (since is not None and now - since >= SHORT_WATCH):
             self.step = self._watch()
         else:
-            self._wait_for(ListPage(), now=now)
+            self._wait_for(self._list(), now=now)
 
     def fell_silent(self) -> None:
         """Nothing came for as long as the idle limit: the connection may be dead without anyone having said so."""
         self.watching_since = None
         self._silences += 1
-        if self._silences < SILENCES_MAX:
+        if self._is_filling:
+            # Perhaps a server that does not know such lists, and so will never say that one has ended.
+            self._forget_pages()
+            self.step = ListPage()
+        elif self._silences < SILENCES_MAX:
             self.step = self._watch()
         else:
             self._silences = 0
-            self.step = ListPage()
+            self.step = self._list()
 
-    def failed(self, error: ReconcilerError, *, now: Instant) -> None:
-        """Take the failure of a list, of the opening of a watch, or of an open watch."""
+    def failed(self, error: ReconcilerError, *, now: Instant) -> Replaced | None:
+        """
+        Take the failure of a list, of the opening of a watch, or of an open watch.
+
+        Where it shows that the kind is gone for good, return what that means for the store, once.
+        """
         if self.watching_since is not None and isinstance(error, ConnectionFailedError):
             # It was open, so this is how a server that stops, or a proxy that had enough, ends a watch.
             self.stream_ended(now=now)
-            return
+            return None
         self.watching_since = None
+        if self._is_filling and isinstance(error, _NO_STREAMS):
+            # Not trouble: this server has no such lists, or has them switched off.
+            self._is_streaming = False
+            self._forget_pages()
+            self.step = ListPage()
+            return None
         rule = rule_for(error)
         self.trouble = rule.trouble
         self.error = None if rule.trouble is Trouble.NONE else error
         asked_seconds = error.status.retry_after_seconds if isinstance(error, ApiError) else None
         self._wait_for(self._next_try(error, rule), now=now, at_least=seconds(asked_seconds or 0))
+        return self._gone(now)
 
     def waited(self) -> None:
         """The wait is over."""
@@ -268,23 +332,80 @@ class ListWatch:
     def stopped(self) -> None:
         """Nobody acts on `step` any more, until somebody begins again just there."""
         self.watching_since = None
+        self._streamed.clear()
+        if isinstance(self.step, StreamList) and self._is_list_whole:
+            self.step = self._watch()
+
+    @property
+    def _is_filling(self) -> bool:
+        return isinstance(self.step, StreamList) and not self._is_list_whole
+
+    def _fill(self, line: Change | UnreadableChange | Bookmark) -> Replaced | None:
+        """Take a line of a list that is streamed. No version counts before its end: L3."""
+        match line:
+            case Change(ChangeType.DELETED, gone):
+                self._streamed.pop(gone.key, None)
+            case Change():
+                self._streamed[line.object.key] = line.object
+            case UnreadableChange():
+                self._streamed[line.unreadable.key] = line.unreadable
+            case Bookmark(is_list_end=False):
+                pass
+            case Bookmark():
+                self._listed = [item for item in self._streamed.values() if isinstance(item, EncodedObject)]
+                self._unreadable = [item for item in self._streamed.values() if isinstance(item, Unreadable)]
+                return self._complete(line.resource_version)
+        return None
+
+    def _complete(self, version: str) -> Replaced:
+        whole = Replaced(tuple(self._listed), tuple(self._unreadable))
+        self._forget_pages()
+        self._is_list_whole = True
+        self._not_served_since = None
+        self.is_gone = False
+        self.resource_version = version
+        return whole
+
+    def _gone(self, now: Instant) -> Replaced | None:
+        if self.trouble is not Trouble.NOT_SERVED:
+            self._not_served_since = None
+            return None
+        if self._not_served_since is None:
+            self._not_served_since = now
+        # Not at the first 404: an API server that starts answers so for kinds that it has not read yet.
+        if self.is_gone or not self.resource_version or now - self._not_served_since < GONE_AFTER:
+            return None
+        self.is_gone = True
+        return Replaced(())
+
+    def _forget_pages(self) -> None:
+        self._listed, self._unreadable, self._streamed = [], [], {}
 
     def _next_try(self, error: ReconcilerError, rule: Rule) -> Step:
         match self.step:
-            case OpenWatch() if rule.then is Then.WATCH:
+            case StreamList() if self._is_filling:
+                return ListPage()
+            case OpenWatch() | StreamList() if rule.then is Then.WATCH:
                 return self._watch()
             case ListPage(continue_token=token) if token and isinstance(error, ExpiredError):
                 # The list takes longer than the server keeps history: pages would expire for ever.
                 return ListPage(limit=0)
             case _:
-                return ListPage()
+                return self._list()
+
+    def _list(self) -> Step:
+        self._is_list_whole = False
+        return StreamList(self._watch_seconds()) if self._is_streaming else ListPage()
 
     def _watch(self) -> OpenWatch:
+        return OpenWatch(self.resource_version, self._watch_seconds())
+
+    def _watch_seconds(self) -> int:
         # Spread, so that the watches of many controllers do not all end in the same moment.
-        return OpenWatch(self.resource_version, int(WATCH_SECONDS_MIN * (1 + self._rng.random())))
+        return int(WATCH_SECONDS_MIN * (1 + self._rng.random()))
 
     def _wait_for(self, step: Step, *, now: Instant, at_least: int = 0) -> None:
-        self._listed.clear()
+        self._forget_pages()
         self.watching_since = None
         self._after_wait = step
         self.step = Wait(max(self._backoff.delay(now=now), at_least))
@@ -299,6 +420,9 @@ def rule_for(error: ReconcilerError) -> Rule:
         if rule := RULES.get(kind):
             return rule
     raise InvariantError(f"no rule for a list/watch that failed with {type(error).__name__}") from error
+
+
+_NO_STREAMS = (BadRequestError, InvalidError, MethodNotAllowedError)
 
 
 def _is_before(version: str, other: str) -> bool:

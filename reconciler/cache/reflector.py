@@ -11,17 +11,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from random import Random
 
 from reconciler.api import ResourceType
-from reconciler.cache.listwatch import ListPage, ListWatch, OpenWatch, Trouble, Wait
-from reconciler.cache.store import Delta
+from reconciler.cache.listwatch import ListPage, ListWatch, OpenWatch, Step, StreamList, Trouble, Wait
+from reconciler.cache.options import KindOptions
+from reconciler.cache.store import Delta, Replaced
 from reconciler.cache.wire import decode_line, decode_page
 from reconciler.client import RestClient
 from reconciler.errors import ReconcilerError
 from reconciler.instant import Clock, Instant, duration, seconds
 
-__all__ = ["IDLE_SECONDS", "Reflector"]
+__all__ = ["IDLE_SECONDS", "Reflector", "name_of"]
 
 _log = logging.getLogger("reconciler.cache")
 
@@ -46,9 +48,13 @@ class Reflector:
         clock: Must be the clock of the loop that runs it.
         random: Jitter and watch time-outs.
         on_delta: Is called with each delta, in order; what it raises ends the reflector.
+        on_state: Is called after each step, when `problem` and `is_lasting` may be others.
+        options: What of the kind to follow, and in which form.
+        is_streaming: Ask for lists as streams, where the server has them.
 
     Attributes:
         name: Kind and scope in words.
+        namespace: Empty for all namespaces, or cluster scope.
 
     Mirrors: client-go `tools/cache` `Reflector`.
     """
@@ -62,14 +68,20 @@ class Reflector:
         clock: Clock,
         random: Random,
         on_delta: Callable[[Delta], None],
+        on_state: Callable[[], None] = lambda: None,
+        options: KindOptions | None = None,
+        is_streaming: bool = False,
     ) -> None:
         self._rest = rest
         self._resource = resource
-        self.namespace = namespace
+        self.namespace = namespace or ""
+        self._options = options or KindOptions()
+        self._read = self._options.reader(resource)
         self._clock = clock
         self._on_delta = on_delta
-        self._machine = ListWatch(random)
-        self.name = _name(resource, namespace)
+        self._on_state = on_state
+        self._machine = ListWatch(random, is_streaming=is_streaming)
+        self.name = name_of(resource, (self.namespace,) if self.namespace else (), self._options)
         self._said: Trouble = Trouble.NONE
         self._said_at = Instant(0)
 
@@ -81,8 +93,14 @@ class Reflector:
             return None
         if trouble is Trouble.NOT_SERVED:
             kind, version = self._resource.kind, self._resource.api_version
-            return f"kind {kind} ({version}) is not served by the API server yet; waiting"
+            yet = "any more" if self._machine.is_gone else "yet"
+            return f"kind {kind} ({version}) is not served by the API server {yet}; waiting"
         return f"{trouble.value}; trying again ({error})"
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether what is wrong is nothing that waiting mends."""
+        return self._machine.is_lasting
 
     @property
     def watching_since(self) -> Instant | None:
@@ -104,14 +122,15 @@ class Reflector:
             while True:
                 await self._take(self._machine.step)
                 self._say()
+                self._on_state()
         finally:
             self._machine.stopped()
 
-    async def _take(self, step: ListPage | OpenWatch | Wait) -> None:
+    async def _take(self, step: Step) -> None:
         match step:
             case ListPage():
                 await self._list(step)
-            case OpenWatch():
+            case OpenWatch() | StreamList():
                 await self._watch(step)
             case Wait():
                 await asyncio.sleep(duration(step.nanoseconds).total_seconds())
@@ -122,19 +141,20 @@ class Reflector:
             body = await self._rest.list_page(
                 self._resource,
                 namespace=self.namespace,
+                label_selector=self._options.labels or None,
+                field_selector=self._options.fields or None,
                 limit=step.limit or None,
                 continue_token=step.continue_token or None,
                 timeout_seconds=_LIST_TIMEOUT_SECONDS,
+                accept=self._options.accept_list,
             )
-            page = decode_page(body)
+            page = decode_page(body, self._read)
         except ReconcilerError as error:
-            self._machine.failed(error, now=self._clock.now())
+            self._failed(error)
             return
-        whole = self._machine.page_came(page)
-        if whole is not None:
-            self._on_delta(whole)
+        self._pass_on(self._machine.page_came(page))
 
-    async def _watch(self, step: OpenWatch) -> None:
+    async def _watch(self, step: OpenWatch | StreamList) -> None:
         # Here, not in the transport, so that no transport can forget it; and one timer for the whole watch.
         guard = asyncio.timeout(IDLE_SECONDS)
         try:
@@ -142,10 +162,11 @@ class Reflector:
                 try:
                     lines = await stack.enter_async_context(self._open(step))
                 except ReconcilerError as error:
-                    self._machine.failed(error, now=self._clock.now())
+                    self._failed(error)
                     return
                 self._machine.watch_opened(now=self._clock.now())
                 self._say()
+                self._on_state()
                 while self._machine.step is step:
                     await self._take_line(lines)
                     guard.reschedule(asyncio.get_running_loop().time() + IDLE_SECONDS)
@@ -155,26 +176,42 @@ class Reflector:
             _log.info("%s: nothing came for %g s; beginning anew", self.name, IDLE_SECONDS)
             self._machine.fell_silent()
 
-    def _open(self, step: OpenWatch) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def _open(self, step: OpenWatch | StreamList) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return self._rest.watch(
             self._resource,
             namespace=self.namespace,
-            resource_version=step.resource_version,
+            resource_version=step.resource_version if isinstance(step, OpenWatch) else None,
+            send_initial_events=isinstance(step, StreamList),
             timeout_seconds=step.timeout_seconds,
             allow_bookmarks=True,
+            label_selector=self._options.labels or None,
+            field_selector=self._options.fields or None,
+            accept=self._options.accept_one,
         )
 
     async def _take_line(self, lines: AsyncIterator[bytes]) -> None:
         try:
             line = await anext(lines, None)
-            said = None if line is None else decode_line(line, doing=f"watch {self.name}")
+            said = None if line is None else decode_line(line, doing=f"watch {self.name}", read=self._read)
         except ReconcilerError as error:
-            self._machine.failed(error, now=self._clock.now())
+            self._failed(error)
             return
         if said is None:
             self._machine.stream_ended(now=self._clock.now())
             return
-        delta = self._machine.line_came(said, now=self._clock.now())
+        self._pass_on(self._machine.line_came(said, now=self._clock.now()))
+        # A bookmark is no delta, and still moves the version that somebody may wait for.
+        self._on_state()
+
+    def _failed(self, error: ReconcilerError) -> None:
+        gone = self._machine.failed(error, now=self._clock.now())
+        if gone is not None:
+            _log.warning("%s: the kind is gone from the API server, and its objects with it", self.name)
+            self._pass_on(gone)
+
+    def _pass_on(self, delta: Delta | None) -> None:
+        if isinstance(delta, Replaced):
+            delta = replace(delta, namespace=self.namespace)
         if delta is not None:
             self._on_delta(delta)
 
@@ -192,7 +229,10 @@ class Reflector:
             self._said, self._said_at = trouble, now
 
 
-def _name(resource: ResourceType, namespace: str | None) -> str:
-    if namespace:
-        return f"{resource} in namespace {namespace}"
-    return f"{resource} in all namespaces" if resource.is_namespaced else str(resource)
+def name_of(resource: ResourceType, namespaces: tuple[str, ...], options: KindOptions) -> str:
+    """Say which objects of which kind are followed."""
+    selected = options.scope_words()
+    if namespaces:
+        plural = "s" if len(namespaces) > 1 else ""
+        return f"{resource} in namespace{plural} {', '.join(namespaces)}{selected}"
+    return f"{resource} in all namespaces{selected}" if resource.is_namespaced else f"{resource}{selected}"

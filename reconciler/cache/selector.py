@@ -1,23 +1,34 @@
-"""Label and field selectors, read from kubectl's notation, as functions that say whether an object fits. Pure."""
+"""Label selectors as functions, field selectors as requirements, both read from kubectl's notation. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from reconciler.api import ObjectKey
-
-__all__ = ["FieldTest", "LabelTest", "parse_field_selector", "parse_label_selector"]
+__all__ = ["FieldRequirement", "LabelTest", "parse_field_selector", "parse_label_selector"]
 
 LabelTest = Callable[[Mapping[str, str]], bool]
-FieldTest = Callable[[ObjectKey], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRequirement:
+    """The field has this value, or (where `is_equal` is False) another one or none."""
+
+    field: str
+    is_equal: bool
+    value: str
+
 
 _KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
 _VALUE = r"[-A-Za-z0-9_.]*"
 _SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
 _EQUAL = re.compile(rf"({_KEY})\s*(==|=|!=)\s*({_VALUE})")
 _EXISTS = re.compile(rf"(!?)\s*({_KEY})")
-_FIELD = re.compile(r"metadata\.(name|namespace)\s*(==|=|!=)\s*(\S*)")
+# A backslash takes the meaning from a comma, an equal sign and itself.
+_FIELD = re.compile(r"([^\s=!\\]+)\s*(==|=|!=)\s*((?:\\[\\,=]|[^\\=\s])*)")
+_FIELDS = re.compile(r"((?:\\.|[^,\\])*)(?:,|$)")
+_ESCAPED = re.compile(r"\\(.)")
 _COMMA_OUTSIDE_PARENTHESES = re.compile(r",(?![^()]*\))")
 
 
@@ -37,15 +48,21 @@ def parse_label_selector(text: str) -> LabelTest:
     return lambda labels: all(test(labels) for test in tests)
 
 
-def parse_field_selector(text: str) -> FieldTest:
+def parse_field_selector(text: str) -> tuple[FieldRequirement, ...]:
     """
-    Return the test for a selector over `metadata.name` and `metadata.namespace`; empty text fits all.
+    Return what a selector such as `metadata.name=a,spec.owner!=b` requires; empty text requires nothing.
 
     Raises:
-        ValueError: It is none, or names another field: the cache has no index of that.
+        ValueError: It is no field selector.
+
+    Mirrors: apimachinery `fields.ParseSelector`.
     """
-    tests = [_field_test(part.strip()) for part in _parts(text)]
-    return lambda key: all(test(key) for test in tests)
+    if not text.strip():
+        return ()
+    parts = [found[1] for found in _FIELDS.finditer(text)]
+    if not text.endswith(","):
+        parts.pop()  # the empty match at the very end
+    return tuple(_requirement(part.strip()) for part in parts)
 
 
 def _parts(text: str) -> list[str]:
@@ -69,11 +86,8 @@ def _label_test(part: str) -> LabelTest:
     raise ValueError(f"label selector: {part!r} is none of key=value, key!=value, key in (...), key, !key")
 
 
-def _field_test(part: str) -> FieldTest:
+def _requirement(part: str) -> FieldRequirement:
     found = _FIELD.fullmatch(part)
     if found is None:
-        raise ValueError(
-            f"field selector {part!r}: the cache selects by metadata.name and metadata.namespace with = or != only"
-        )
-    field, is_equal, wanted = found[1], found[2] != "!=", found[3]
-    return lambda key: ((key.name if field == "name" else key.namespace) == wanted) is is_equal
+        raise ValueError(f"field selector: {part!r} is neither field=value nor field!=value")
+    return FieldRequirement(found[1], found[2] != "!=", _ESCAPED.sub(r"\1", found[3]))

@@ -4,26 +4,56 @@ The store: the last known state of each object of one kind, as bytes. Pure.
 It decides what a change means for those who listen: a create, an update, a delete, or nothing.
 
 Invariants (checked by the property tests against a model of the server):
-    S1  After a `Replaced`, the store holds exactly its objects.
+    S1  After a `Replaced`, the store holds exactly its objects, and of those that could not be read the last state
+        that could. With a namespace, this holds for that namespace alone.
     S2  The events of a delta, applied in order to what a listener knew before, give what the store holds after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from reconciler.api import EncodedObject, ObjectKey
+from reconciler.cache.indexer import Index, KeyFunction
+from reconciler.errors import ConfigurationError
 from reconciler.event import CreateEvent, DeleteEvent, Event, UpdateEvent
 
-__all__ = ["Delta", "Put", "Removed", "Replaced", "Store"]
+__all__ = ["Delta", "Put", "Removed", "Replaced", "Snapshot", "Store", "Unread", "Unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """
+    An object that the cache could not take in.
+
+    Attributes:
+        key: Which one; without a name where even that could not be read.
+        reason: Why, without any value of the object.
+    """
+
+    key: ObjectKey
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key if self.key.name else '(no name)'}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """These are all objects that there are: the result of a whole list."""
+    """
+    These are all objects that there are: the result of a whole list.
+
+    Attributes:
+        objects: Those that could be read.
+        unreadable: Those that could not.
+        namespace: What was listed; empty for all namespaces.
+    """
 
     objects: tuple[EncodedObject, ...]
+    unreadable: tuple[Unreadable, ...] = ()
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +70,72 @@ class Removed:
     object: EncodedObject
 
 
-Delta = Replaced | Put | Removed
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The object changed, or is gone, and what it is now could not be read."""
+
+    unreadable: Unreadable
+    is_gone: bool
+
+
+Delta = Replaced | Put | Removed | Unread
+
+
+class Snapshot:
+    """
+    A store as it was in one moment; nothing changes it.
+
+    Attributes:
+        objects: By key.
+    """
+
+    __slots__ = ("objects",)
+
+    def __init__(self, objects: Mapping[ObjectKey, EncodedObject]) -> None:
+        """Take a copy of what a store holds."""
+        self.objects: Mapping[ObjectKey, EncodedObject] = MappingProxyType(dict(objects))
+
+    def get(self, key: ObjectKey) -> EncodedObject | None:
+        """Return the object, or None."""
+        return self.objects.get(key)
+
+    def __iter__(self) -> Iterator[EncodedObject]:
+        """Yield the objects, in no particular order."""
+        return iter(self.objects.values())
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {len(self)} objects>"
 
 
 class Store:
     """
-    Objects of one kind by key.
+    Objects of one kind by key, and by the values of its indexes.
 
-    Mirrors: client-go `cache.Store` together with `DeltaFIFO`'s decisions.
+    Mirrors: client-go `cache.Indexer` together with `DeltaFIFO`'s decisions.
     Differs: has no queue: a delta is applied at once, and its events are returned.
     """
 
-    __slots__ = ("_has_list", "_objects")
+    __slots__ = ("_bytes", "_indexes", "_listed", "_objects", "_unreadable")
 
     def __init__(self) -> None:
         self._objects: dict[ObjectKey, EncodedObject] = {}
-        self._has_list = False
+        self._indexes: dict[str, Index] = {}
+        self._unreadable: dict[ObjectKey, Unreadable] = {}
+        self._listed: set[str] = set()
+        self._bytes = 0
+
+    @property
+    def bytes_held(self) -> int:
+        """How many bytes of JSON the objects are, without their headers (roughly 250 bytes each)."""
+        return self._bytes
+
+    @property
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """The objects whose present state could not be read, or not be put into an index."""
+        return tuple(self._unreadable.values())
 
     def apply(self, delta: Delta) -> list[Event]:
         """
@@ -63,20 +143,70 @@ class Store:
 
         The first `Replaced` gives creates marked as initial. A later one gives an update for every object that was
         known, also where its version is the same (as in Go), and a delete with `is_final_state_known=False` for each
-        that is missing.
+        that is missing. An object that cannot be read keeps the last state that could, until it is gone.
         """
         match delta:
             case Replaced():
-                return self._replace(delta.objects)
+                return self._replace(delta)
             case Put():
                 return [self._put(delta.object)]
             case Removed():
-                known = self._objects.pop(delta.object.key, None)
+                known = self._drop(delta.object.key)
                 return [] if known is None else [DeleteEvent(delta.object)]
+            case Unread():
+                return self._miss(delta)
 
     def get(self, key: ObjectKey) -> EncodedObject | None:
         """Return the object, or None."""
         return self._objects.get(key)
+
+    def add_index(self, name: str, function: KeyFunction) -> None:
+        """
+        Keep an index from now on, beginning with what is there.
+
+        Raises:
+            ConfigurationError: There is one of that name.
+        """
+        if name in self._indexes:
+            raise ConfigurationError(f"there is an index named {name!r} already; give one another name")
+        self._indexes[name] = Index(function)
+        for item in self._objects.values():
+            self._put_into(name, self._indexes[name], item)
+
+    def has_index(self, name: str) -> bool:
+        """Whether there is an index of that name."""
+        return name in self._indexes
+
+    def by_index(self, name: str, value: str) -> list[EncodedObject]:
+        """
+        Return the objects that have `value` in the index, in no particular order.
+
+        Raises:
+            ValueError: There is no such index.
+        """
+        return [self._objects[key] for key in self._index(name).keys(value)]
+
+    def index_values(self, name: str, key: ObjectKey) -> tuple[str, ...]:
+        """
+        Return the values of one object in an index.
+
+        Raises:
+            ValueError: There is no such index.
+        """
+        return self._index(name).values_of(key)
+
+    def snapshot(self) -> Snapshot:
+        """Return what the store holds now; it costs a copy of its keys, not of its objects."""
+        return Snapshot(self._objects)
+
+    def clear(self) -> None:
+        """Forget every object, as if nothing had ever been listed. Indexes stay; nobody is told."""
+        self._objects.clear()
+        self._unreadable.clear()
+        self._listed.clear()
+        self._bytes = 0
+        for index in self._indexes.values():
+            index.clear()
 
     def __iter__(self) -> Iterator[EncodedObject]:
         """Yield the objects of this moment, in no particular order; changes meanwhile do not disturb it."""
@@ -86,19 +216,61 @@ class Store:
         return len(self._objects)
 
     def __repr__(self) -> str:
-        return f"<Store {len(self)} objects>"
+        return f"<Store {len(self)} objects, {self._bytes} bytes>"
+
+    def _index(self, name: str) -> Index:
+        index = self._indexes.get(name)
+        if index is None:
+            there = ", ".join(map(repr, self._indexes)) or "none"
+            raise ValueError(f"no index is named {name!r}; there are: {there}")
+        return index
 
     def _put(self, new: EncodedObject, *, is_initial: bool = False) -> Event:
         old = self._objects.get(new.key)
         self._objects[new.key] = new
+        self._bytes += len(new.body) - (len(old.body) if old else 0)
+        if self._unreadable:
+            self._unreadable.pop(new.key, None)
+        for name, index in self._indexes.items():
+            self._put_into(name, index, new)
         return CreateEvent(new, is_initial) if old is None else UpdateEvent(old, new)
 
-    def _replace(self, objects: tuple[EncodedObject, ...]) -> list[Event]:
-        is_initial = not self._has_list
-        self._has_list = True
-        present = {new.key for new in objects}
-        gone = [old for key, old in self._objects.items() if key not in present]
-        events = [self._put(new, is_initial=is_initial) for new in objects]
+    def _put_into(self, name: str, index: Index, item: EncodedObject) -> None:
+        if why := index.put(item):
+            self._unreadable[item.key] = Unreadable(item.key, f"not in index {name!r}: {why}")
+
+    def _drop(self, key: ObjectKey) -> EncodedObject | None:
+        self._unreadable.pop(key, None)
+        known = self._objects.pop(key, None)
+        if known is not None:
+            self._bytes -= len(known.body)
+            for index in self._indexes.values():
+                index.remove(key)
+        return known
+
+    def _miss(self, delta: Unread) -> list[Event]:
+        key = delta.unreadable.key
+        if not delta.is_gone:
+            self._unreadable[key] = delta.unreadable
+            return []
+        known = self._drop(key)
+        return [] if known is None else [DeleteEvent(known, is_final_state_known=False)]
+
+    def _replace(self, whole: Replaced) -> list[Event]:
+        is_initial = whole.namespace not in self._listed
+        self._listed.add(whole.namespace)
+        unread = {item.key: item for item in whole.unreadable}
+        present = {new.key for new in whole.objects} | unread.keys()
+        gone = [
+            old
+            for key, old in self._objects.items()
+            if key not in present and (not whole.namespace or key.namespace == whole.namespace)
+        ]
+        self._unreadable = {
+            key: item for key, item in self._unreadable.items() if whole.namespace and key.namespace != whole.namespace
+        }
+        events = [self._put(new, is_initial=is_initial) for new in whole.objects]
+        self._unreadable |= unread
         for old in gone:
-            del self._objects[old.key]
+            self._drop(old.key)
         return [*events, *(DeleteEvent(old, is_final_state_known=False) for old in gone)]

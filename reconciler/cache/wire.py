@@ -6,16 +6,18 @@ Everything returned owns its bytes: nothing pins the page or the line that it ca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
 
-from reconciler.api import EncodedObject
+from reconciler.api import EncodedObject, ObjectKey
+from reconciler.cache.store import Unreadable
 from reconciler.client import api_error, parse_status
 from reconciler.errors import ApiError, MalformedObjectError
 
-__all__ = ["Bookmark", "Change", "ChangeType", "Line", "Page", "decode_line", "decode_page"]
+__all__ = ["Bookmark", "Change", "ChangeType", "Line", "Page", "UnreadableChange", "decode_line", "decode_page"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Page:
     objects: tuple[EncodedObject, ...]
     resource_version: str
     continue_token: str = ""
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class ChangeType(Enum):
@@ -44,34 +47,46 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Bookmark:
-    """Everything up to this version has been sent."""
+class UnreadableChange:
+    """An object changed, and could not be read; `resource_version` is empty where even that could not."""
 
+    type: ChangeType
+    unreadable: Unreadable
     resource_version: str
 
 
-Line = Change | Bookmark | ApiError
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """Everything up to this version has been sent; `is_list_end` after the last object of a list that is streamed."""
+
+    resource_version: str
+    is_list_end: bool = False
+
+
+Line = Change | UnreadableChange | Bookmark | ApiError
 """What one line of a watch says; an `ApiError` is an ERROR event, after which the server ends the watch."""
 
 
-def decode_page(body: bytes) -> Page:
+def decode_page(body: bytes, read: Callable[[msgspec.Raw], EncodedObject] = EncodedObject.from_json) -> Page:
     """
-    Return the page that `body` holds.
+    Return the page that `body` holds; an object that `read` refuses is named in it, and the others are there.
 
     Raises:
-        MalformedObjectError: It is not a list of objects.
+        MalformedObjectError: It is not a list.
     """
     try:
         wire = _page.decode(body)
-        objects = tuple(map(EncodedObject.from_json, wire.items or ()))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedObjectError(f"the answer to a list is not a list of objects: {error}") from error
     if not wire.metadata.resource_version:
         raise MalformedObjectError("the answer to a list names no resource version")
-    return Page(objects, wire.metadata.resource_version, wire.metadata.continue_ or "")
+    objects, unreadable = _read_all(wire.items or [], read)
+    return Page(objects, wire.metadata.resource_version, wire.metadata.continue_ or "", unreadable)
 
 
-def decode_line(line: bytes, *, doing: str) -> Line:
+def decode_line(
+    line: bytes, *, doing: str, read: Callable[[msgspec.Raw], EncodedObject] = EncodedObject.from_json
+) -> Line:
     """
     Return what one line of a watch says; `doing` names the watch in words, for errors.
 
@@ -79,7 +94,7 @@ def decode_line(line: bytes, *, doing: str) -> Line:
         MalformedObjectError: It is no watch event, or one of an unknown type.
     """
     try:
-        said, version = _decode(line, doing)
+        said, version = _decode(line, doing, read)
     except (msgspec.DecodeError, ValueError) as error:
         raise MalformedObjectError(f"{doing}: a line is no watch event: {error}") from error
     if not version:
@@ -87,15 +102,54 @@ def decode_line(line: bytes, *, doing: str) -> Line:
     return said
 
 
-def _decode(line: bytes, doing: str) -> tuple[Line, str]:
+def _decode(line: bytes, doing: str, read: Callable[[msgspec.Raw], EncodedObject]) -> tuple[Line, str]:
     wire = _line.decode(line)
     if wire.type == "ERROR":
         return api_error(parse_status(bytes(wire.object)), doing), "none"
     if wire.type == "BOOKMARK":
-        version = _bookmark.decode(wire.object).metadata.resource_version
-        return Bookmark(version), version
-    changed = EncodedObject.from_json(wire.object)
-    return Change(ChangeType(wire.type), changed), changed.resource_version
+        metadata = _bookmark.decode(wire.object).metadata
+        is_end = metadata.annotations.get("k8s.io/initial-events-end") == "true"
+        return Bookmark(metadata.resource_version, is_end), metadata.resource_version
+    change_type = ChangeType(wire.type)
+    try:
+        changed = read(wire.object)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        unreadable, version = _unreadable(wire.object, error)
+        return UnreadableChange(change_type, unreadable, version), version or "none"
+    return Change(change_type, changed), changed.resource_version
+
+
+def _read_all(
+    items: list[msgspec.Raw], read: Callable[[msgspec.Raw], EncodedObject]
+) -> tuple[tuple[EncodedObject, ...], tuple[Unreadable, ...]]:
+    try:
+        return tuple(map(read, items)), ()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Rare, so the way that asks at each object is only taken then.
+        objects: list[EncodedObject] = []
+        unreadable: list[Unreadable] = []
+        for item in items:
+            try:
+                objects.append(read(item))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                unreadable.append(_unreadable(item, error)[0])
+        return tuple(objects), tuple(unreadable)
+
+
+def _unreadable(raw: msgspec.Raw, error: Exception) -> tuple[Unreadable, str]:
+    """Return which object it is, as far as that can be read, and its version."""
+    try:
+        metadata = _loose.decode(raw).metadata
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        metadata = {}
+    name, namespace, version = (_string(metadata.get(field)) for field in ("name", "namespace", "resourceVersion"))
+    # A codec error quotes bytes of the object; msgspec's messages name types and paths only.
+    reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    return Unreadable(ObjectKey(namespace if name else "", name), reason), version
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 class _ListMetadata(msgspec.Struct, gc=False, rename="camel"):
@@ -113,10 +167,20 @@ class _Line(msgspec.Struct, gc=False):
     object: msgspec.Raw
 
 
+class _BookmarkMetadata(msgspec.Struct, gc=False, rename="camel"):
+    resource_version: str = ""
+    annotations: dict[str, str] = {}
+
+
 class _Bookmark(msgspec.Struct, gc=False):
-    metadata: _ListMetadata
+    metadata: _BookmarkMetadata
+
+
+class _Loose(msgspec.Struct):
+    metadata: dict[str, object] = {}
 
 
 _page = msgspec.json.Decoder(_Page)
 _line = msgspec.json.Decoder(_Line)
 _bookmark = msgspec.json.Decoder(_Bookmark)
+_loose = msgspec.json.Decoder(_Loose)

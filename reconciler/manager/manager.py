@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from random import Random
 
-from reconciler.cache import Cache, CachedReader
+from reconciler.api import KubeObject, ResourceType
+from reconciler.cache import WARN_ABOVE_BYTES, Cache, CachedReader, KindOptions
 from reconciler.client import Client, OwnWrites, RestClient, Transport
 from reconciler.clock import LoopClock, SystemWallClock
 from reconciler.control_loop import Controller
@@ -46,6 +48,10 @@ class Manager:
         clock: Clock | None = None,
         wall: WallClock | None = None,
         seed: int | None = None,
+        namespaces: Iterable[str] | None = None,
+        cache_options: Mapping[type[KubeObject] | ResourceType, KindOptions] | None = None,
+        streaming_list: bool = False,
+        warn_above_bytes: int | None = WARN_ABOVE_BYTES,
     ) -> None:
         """
         Wire the parts; nothing runs before `run`.
@@ -59,6 +65,10 @@ class Manager:
             clock: The default reads the event loop.
             wall: The default reads the system.
             seed: Of the jitter in waiting times; None draws one.
+            namespaces: Several namespaces to watch, instead of `namespace`.
+            cache_options: What of a kind the cache holds, where that is not everything.
+            streaming_list: Ask for lists as streams; see `Cache`.
+            warn_above_bytes: The log warns of an unscoped kind that holds more; None never.
         """
         self.clock: Clock = clock or LoopClock()
         self.wall: WallClock = wall or SystemWallClock()
@@ -68,8 +78,17 @@ class Manager:
         self._transport = transport
         rest = RestClient(transport)
         self.client = Client(rest, journal=self.journal, ledger=self.own_writes, clock=self.clock)
-        self.cache = Cache(rest, namespace=namespace, clock=self.clock, random=Random(seed))
-        self.cached_reader = CachedReader(self.cache)
+        self.cache = Cache(
+            rest,
+            namespace=namespace,
+            clock=self.clock,
+            random=Random(seed),
+            namespaces=namespaces,
+            options=cache_options,
+            streaming_list=streaming_list,
+            warn_above_bytes=warn_above_bytes,
+        )
+        self.cached_reader = CachedReader(self.cache, journal=self.journal)
         self._grace = grace
         self._controllers: dict[str, Controller] = {}
         self._runnables: list[tuple[Group, str, Runnable]] = [(Group.CACHES, "cache", self.cache)]

@@ -17,6 +17,7 @@ class FaultyTransport:
     Attributes:
         is_down: Every request fails, as if nobody listened.
         is_silent: Streams open, and then bring nothing.
+        may_pass: Streams bring what they bring only while this is set.
         lists: Answers for the next lists, before the server is asked.
         watches: The same for watches.
         requests: What was asked, as (time, "list" or "watch" or "other", query).
@@ -27,6 +28,8 @@ class FaultyTransport:
         self._cut: asyncio.Event | None = None
         self.is_down = False
         self.is_silent = False
+        self.may_pass = asyncio.Event()
+        self.may_pass.set()
         self.lists: list[HttpResponse] = []
         self.watches: list[HttpResponse] = []
         self.requests: list[tuple[float, str, dict[str, str]]] = []
@@ -93,6 +96,7 @@ class FaultyTransport:
                     await _end(line)
                 if found is None:
                     return
+                await self.may_pass.wait()
                 yield found
         finally:
             await _end(cut)

@@ -22,6 +22,7 @@ from reconciler.errors import (
     ApiError,
     ApiStatus,
     BadRequestError,
+    ConflictError,
     ConnectionFailedError,
     ExpiredError,
     ForbiddenError,
@@ -328,7 +329,7 @@ def test_one_seed_gives_one_course_of_events() -> None:
 
 
 def test_every_error_that_a_request_can_raise_has_a_rule_and_another_one_is_a_bug() -> None:
-    assert rule_for(error(BadRequestError, 400)) is RULES[ApiError]
+    assert rule_for(error(ConflictError, 409)) is RULES[ApiError]
     assert {rule.then for rule in RULES.values()} == set(Then)
     with pytest.raises(InvariantError, match="TerminalError"):
         rule_for(TerminalError("not from a request"))

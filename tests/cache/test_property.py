@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from reconciler.api import EncodedObject
-from reconciler.cache.listwatch import ListPage, ListWatch, OpenWatch, Wait
+from reconciler.cache.listwatch import ListPage, ListWatch, OpenWatch, StreamList, Wait
 from reconciler.cache.store import Delta, Store
 from reconciler.cache.wire import Bookmark, Change, ChangeType, Page
 from reconciler.errors import (
@@ -96,10 +96,15 @@ class Server:
 
 
 class ListWatchAgainstAServer(RuleBasedStateMachine):
+    is_streaming = False
+
     def __init__(self) -> None:
         super().__init__()
         self.server = Server()
-        self.machine = ListWatch(Random(1))
+        self.machine = ListWatch(Random(1), is_streaming=self.is_streaming)
+        # What a streamed list has yet to send before its end, and the version of that.
+        self.initial: list[EncodedObject] = []
+        self.end_of_list = ""
         self.store = Store()
         self.listener: dict[str, EncodedObject] = {}
         self.told_versions: set[str] = set()
@@ -157,14 +162,14 @@ class ListWatchAgainstAServer(RuleBasedStateMachine):
 
     @rule()
     def silence(self) -> None:
-        if isinstance(self.machine.step, OpenWatch):
+        if isinstance(self.machine.step, OpenWatch | StreamList):
             self.cursor = None
             self.now += seconds(90)
             self.machine.fell_silent()
 
     @rule()
     def bookmark(self) -> None:
-        if self.cursor is not None and self.server.after(self.cursor) is None:
+        if self.cursor is not None and not self.end_of_list and self.server.after(self.cursor) is None:
             self.cursor = self.server.revision
             self.told_versions.add(str(self.cursor))
             self.machine.line_came(Bookmark(str(self.cursor)), now=Instant(self.now))
@@ -172,7 +177,7 @@ class ListWatchAgainstAServer(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         for _ in range(60):
-            is_quiet = self.cursor is not None and self.server.after(self.cursor) is None
+            is_quiet = self.cursor is not None and not self.end_of_list and self.server.after(self.cursor) is None
             if is_quiet:
                 break
             self.take_step()
@@ -203,7 +208,11 @@ class ListWatchAgainstAServer(RuleBasedStateMachine):
                 self._list(token, min(limit, PAGE))
             case OpenWatch(version) if self.cursor is None:
                 self._open(int(version))
-            case OpenWatch():
+            case StreamList() if self.cursor is None:
+                self._open_stream()
+            case StreamList() if self.end_of_list:
+                self._read_initial()
+            case OpenWatch() | StreamList():
                 self._read_line()
             case Wait(nanoseconds):
                 self.now += nanoseconds
@@ -223,7 +232,23 @@ class ListWatchAgainstAServer(RuleBasedStateMachine):
             self.machine.failed(ExpiredError(ApiStatus(410)), now=Instant(self.now))
             return
         self.cursor = version
+        self.end_of_list = ""
         self.machine.watch_opened(now=Instant(self.now))
+
+    def _open_stream(self) -> None:
+        self.cursor = self.server.revision
+        self.initial = list(self.server.objects.values())
+        self.end_of_list = str(self.cursor)
+        self.machine.watch_opened(now=Instant(self.now))
+
+    def _read_initial(self) -> None:
+        now = Instant(self.now)
+        if self.initial:
+            assert self.machine.line_came(Change(ChangeType.ADDED, self.initial.pop()), now=now) is None
+            return
+        version, self.end_of_list = self.end_of_list, ""
+        self.told_versions.add(version)
+        self._apply(self.machine.line_came(Bookmark(version, is_list_end=True), now=now))
 
     def _read_line(self) -> None:
         assert self.cursor is not None
@@ -249,7 +274,12 @@ class ListWatchAgainstAServer(RuleBasedStateMachine):
             self.listener[name] = event.new
 
 
+class StreamedListWatchAgainstAServer(ListWatchAgainstAServer):
+    is_streaming = True
+
+
+SETTINGS = settings(max_examples=300, stateful_step_count=40, deadline=None, derandomize=True)
 TestListWatchAgainstAServer = ListWatchAgainstAServer.TestCase
-TestListWatchAgainstAServer.settings = settings(
-    max_examples=300, stateful_step_count=40, deadline=None, derandomize=True
-)
+TestListWatchAgainstAServer.settings = SETTINGS
+TestStreamedListWatchAgainstAServer = StreamedListWatchAgainstAServer.TestCase
+TestStreamedListWatchAgainstAServer.settings = SETTINGS

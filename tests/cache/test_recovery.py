@@ -35,6 +35,31 @@ def test_a_watch_that_the_server_ends_goes_on_without_a_list_and_without_a_pause
     in_world(story)
 
 
+def test_a_watch_that_is_ended_for_falling_behind_resumes_each_time_at_once_from_the_last_version() -> None:
+    # An API server under load does this several times a minute, sometimes within a second, after some events.
+    async def story(world: World) -> None:
+        async with world.running():
+            await world.write("a", 0)
+            await world.sizes()
+            ended: list[float] = []
+            for number, seconds_open in enumerate([0.1, 20, 0.5, 3, 0.01, 0.01, 7, 0.2], 1):
+                await world.resize("a", number)
+                await asyncio.sleep(seconds_open)
+                ended.append(asyncio.get_running_loop().time())
+                if number % 2:
+                    world.server.end_watches()
+                else:
+                    world.transport.cut()
+                assert await world.sizes() == {"a": number}
+        watches = world.transport.asked("watch")
+        assert [at for at, _ in watches][1:] == ended
+        versions = [int(query["resourceVersion"]) for _, query in watches]
+        assert versions == sorted(set(versions))
+        assert len(world.transport.asked("list")) == 1
+
+    in_world(story)
+
+
 def test_watches_last_five_to_ten_minutes_and_go_on_from_the_last_bookmark() -> None:
     async def story(world: World) -> None:
         async with world.running():

@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from reconciler.cache.wire import Bookmark, Change, ChangeType, Page, decode_line, decode_page
+from reconciler.api import ObjectKey
+from reconciler.cache.wire import Bookmark, Change, ChangeType, Page, UnreadableChange, decode_line, decode_page
 from reconciler.errors import ApiError, ExpiredError, MalformedObjectError
 
 from .objects import bookmark, line, status, wire
@@ -32,14 +33,48 @@ def test_a_page_without_objects_is_empty(items: bytes) -> None:
         pytest.param(b"[]", id="not an object"),
         pytest.param(b'{"items":[]}', id="no metadata"),
         pytest.param(b'{"metadata":{},"items":[]}', id="no version"),
-        pytest.param(b'{"metadata":{"resourceVersion":"7"},"items":[{"spec":{}}]}', id="an item without metadata"),
-        pytest.param(b'{"metadata":{"resourceVersion":"7"},"items":[{"metadata":{}}]}', id="an item without a name"),
-        pytest.param(b'{"metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":"\xff"}}]}', id="not UTF-8"),
     ],
 )
 def test_a_body_that_is_no_list_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedObjectError):
         decode_page(body)
+
+
+@pytest.mark.parametrize(
+    ("item", "key"),
+    [
+        pytest.param(b'{"spec":{}}', ObjectKey("", ""), id="no metadata"),
+        pytest.param(b'{"metadata":{}}', ObjectKey("", ""), id="no name"),
+        pytest.param(b'{"metadata":{"name":"\xff"}}', ObjectKey("", ""), id="not UTF-8"),
+        pytest.param(b'{"metadata":{"name":7,"namespace":"n"}}', ObjectKey("", ""), id="a name that is a number"),
+        pytest.param(b'"text"', ObjectKey("", ""), id="not an object"),
+        pytest.param(b'{"metadata":{"name":"b","namespace":"n","generation":"x"}}', ObjectKey("n", "b"), id="a field"),
+    ],
+)
+def test_an_item_that_cannot_be_read_is_named_and_the_others_are_there(item: bytes, key: ObjectKey) -> None:
+    body = b'{"metadata":{"resourceVersion":"7"},"items":[%s,%s]}' % (item, msgspec.json.encode(wire("a", 1)))
+    got = decode_page(body)
+    assert [each.key.name for each in got.objects] == ["a"]
+    assert [each.key for each in got.unreadable] == [key]
+    assert got.unreadable[0].reason
+
+
+def test_a_change_that_cannot_be_read_names_object_and_version_as_far_as_they_can_be() -> None:
+    said = decode_line(line("MODIFIED", wire("a", 3, generation="secret")), doing="watch")
+    assert isinstance(said, UnreadableChange)
+    assert (said.type, said.unreadable.key, said.resource_version) == (
+        ChangeType.MODIFIED,
+        ObjectKey("default", "a"),
+        "3",
+    )
+    assert "generation" in said.unreadable.reason
+    assert "secret" not in str(said.unreadable)
+
+
+def test_the_bookmark_that_ends_a_streamed_list_says_so() -> None:
+    mark = bookmark(9)
+    mark["metadata"]["annotations"] = {"k8s.io/initial-events-end": "true"}
+    assert decode_line(line("BOOKMARK", mark), doing="watch") == Bookmark("9", is_list_end=True)
 
 
 @pytest.mark.parametrize("type_", list(ChangeType))

@@ -17,6 +17,7 @@ from reconciler.cache import Cache, CachedReader
 from reconciler.client import Client, HttpResponse, RestClient
 from reconciler.clock import LoopWallClock
 from reconciler.event import DeleteEvent, Event
+from reconciler.journal import Journal
 from reconciler.testing import InProcessTransport, run_virtual
 
 from .faults import FaultyTransport
@@ -57,6 +58,7 @@ class World:
     client: Client
     transport: FaultyTransport
     cache: Cache
+    journal: Journal
 
     def reader(self, **options: Any) -> CachedReader:
         return CachedReader(self.cache, **options)
@@ -89,13 +91,14 @@ class World:
 def in_world(story: Callable[[World], Awaitable[None]], *, has_crd: bool = True, **options: Any) -> None:
     async def main() -> None:
         server = ApiServer(wall=LoopWallClock())
-        client = Client(RestClient(InProcessTransport(server)))
+        journal = Journal()
+        client = Client(RestClient(InProcessTransport(server)), journal=journal)
         if has_crd:
             await client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
             await asyncio.sleep(1)
         transport = FaultyTransport(InProcessTransport(server))
         cache = Cache(RestClient(transport), random=Random(1), **options)
-        await story(World(server, client, transport, cache))
+        await story(World(server, client, transport, cache, journal))
         assert transport.open_streams == 0
         assert server.open_watches == 0
 

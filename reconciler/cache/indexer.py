@@ -1,0 +1,92 @@
+"""
+Indexes: which objects have a value, kept up with each change. Pure.
+
+Invariants:
+    I1  An object stands under exactly the values that the key function gave for its present version.
+    I2  A value without objects has no entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from reconciler.api import EncodedObject, ObjectKey
+
+__all__ = ["Index", "KeyFunction"]
+
+KeyFunction = Callable[[EncodedObject], Iterable[str]]
+"""Returns the values that an object is found by; none leaves it out of the index."""
+
+
+class Index:
+    """
+    Objects by the values that a key function gives them.
+
+    The values of each object are remembered beside its header, so a change computes the new ones only.
+
+    Mirrors: one `IndexFunc` of client-go's `cache.Indexer`.
+    Differs: a key function that raises leaves the one object out and says why, where Go panics.
+    """
+
+    __slots__ = ("_by_value", "_function", "_values")
+
+    def __init__(self, function: KeyFunction) -> None:
+        self._function = function
+        self._by_value: dict[str, set[ObjectKey]] = {}
+        self._values: dict[ObjectKey, tuple[str, ...]] = {}
+
+    def put(self, item: EncodedObject) -> str:
+        """Take the object's present version; return why it is in no place of this index, or empty text."""
+        try:
+            values = _distinct(self._function(item))
+        except Exception as error:  # whatever a user's function may raise
+            self.remove(item.key)
+            # The type alone: the text may quote the object.
+            return f"its key function raised {type(error).__name__}"
+        if values != self._values.get(item.key, ()):
+            self.remove(item.key)
+            self._add(item.key, values)
+        return ""
+
+    def remove(self, key: ObjectKey) -> None:
+        """Forget the object; one that is not there is none."""
+        for value in self._values.pop(key, ()):
+            keys = self._by_value[value]
+            keys.discard(key)
+            if not keys:  # I2
+                del self._by_value[value]
+
+    def keys(self, value: str) -> frozenset[ObjectKey]:
+        """Return the keys of the objects that have `value`."""
+        return frozenset(self._by_value.get(value, ()))
+
+    def values_of(self, key: ObjectKey) -> tuple[str, ...]:
+        """Return the values of one object; none where it is not in the index."""
+        return self._values.get(key, ())
+
+    def clear(self) -> None:
+        """Forget every object."""
+        self._by_value.clear()
+        self._values.clear()
+
+    def _add(self, key: ObjectKey, values: tuple[str, ...]) -> None:
+        if values:
+            self._values[key] = values
+        for value in values:
+            self._by_value.setdefault(value, set()).add(key)
+
+    def __repr__(self) -> str:
+        return f"<Index of {len(self._values)} objects under {len(self._by_value)} values>"
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        # Its letters would be indexed, and nothing would ever be found.
+        raise TypeError("a key function returns an iterable of texts, not a text")
+    return tuple(dict.fromkeys(map(_text, values)))
+
+
+def _text(value: str) -> str:
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  (users' code need not be typed)
+        raise TypeError(f"a key function returns texts, not {type(value).__name__}")
+    return value
