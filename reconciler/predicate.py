@@ -1,16 +1,42 @@
 """
 Which events are let through to the handler. Pure.
 
-What is dropped asks for no pass; the journal names the predicate that dropped it.
+What is dropped asks for no pass; the journal names the predicate that dropped it. Predicates combine:
+`GenerationChangedPredicate() | LabelChangedPredicate()`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeVar, cast
 
-from reconciler.event import Event, UpdateEvent
+from reconciler.api import EncodedObject
+from reconciler.cache.selector import LabelTest, parse_label_selector
+from reconciler.errors import ConfigurationError
+from reconciler.event import CreateEvent, DeleteEvent, Event, GenericEvent, UpdateEvent
 
-__all__ = ["GenerationChangedPredicate", "Predicate"]
+__all__ = [
+    "AndPredicate",
+    "AnnotationChangedPredicate",
+    "Combinable",
+    "GenerationChangedPredicate",
+    "LabelChangedPredicate",
+    "LabelSelectorPredicate",
+    "NotPredicate",
+    "OrPredicate",
+    "Predicate",
+    "PredicateFuncs",
+    "ResourceVersionChangedPredicate",
+    "check_predicates",
+    "new_predicate_funcs",
+    "predicate_name",
+]
+
+E = TypeVar("E", CreateEvent, UpdateEvent, DeleteEvent, GenericEvent)
+
+_NAME_LENGTH_MAX = 120
+"""The journal keeps a combination's name with each event that it drops."""
 
 
 class Predicate(Protocol):
@@ -26,7 +52,44 @@ class Predicate(Protocol):
         ...
 
 
-class GenerationChangedPredicate:
+class Combinable(ABC):
+    """
+    Gives a predicate `&`, `|` and `~`; derive from it for predicates of your own. A name for the journal comes along.
+
+    The other side of `&` and `|` may be any predicate.
+    """
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """What the journal calls it; here the name of its class."""
+        return type(self).__name__
+
+    @abstractmethod
+    def lets_through(self, event: Event) -> bool:
+        """See `Predicate.lets_through`."""
+
+    def __and__(self, other: Predicate) -> AndPredicate:
+        return AndPredicate(self, other)
+
+    def __rand__(self, other: Predicate) -> AndPredicate:
+        return AndPredicate(other, self)
+
+    def __or__(self, other: Predicate) -> OrPredicate:
+        return OrPredicate(self, other)
+
+    def __ror__(self, other: Predicate) -> OrPredicate:
+        return OrPredicate(other, self)
+
+    def __invert__(self) -> NotPredicate:
+        return NotPredicate(self)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class GenerationChangedPredicate(Combinable):
     """
     Drops updates that left `metadata.generation` as it was: those of `status` and of other metadata.
 
@@ -40,3 +103,278 @@ class GenerationChangedPredicate:
     def lets_through(self, event: Event) -> bool:
         """Return False for an update with an equal generation, else True."""
         return not isinstance(event, UpdateEvent) or event.old.generation != event.new.generation
+
+
+class ResourceVersionChangedPredicate(Combinable):
+    """
+    Drops updates to one and the same version: what a relist shows again.
+
+    Mirrors: controller-runtime `predicate.ResourceVersionChangedPredicate`.
+    """
+
+    __slots__ = ()
+
+    def lets_through(self, event: Event) -> bool:
+        """Return False for an update with an equal resource version, else True."""
+        return not isinstance(event, UpdateEvent) or event.old.resource_version != event.new.resource_version
+
+
+class LabelChangedPredicate(Combinable):
+    """
+    Drops updates that left `metadata.labels` as they were.
+
+    Mirrors: controller-runtime `predicate.LabelChangedPredicate`.
+    """
+
+    __slots__ = ()
+
+    def lets_through(self, event: Event) -> bool:
+        """Return False for an update with equal labels, else True."""
+        return not isinstance(event, UpdateEvent) or event.old.metadata.labels != event.new.metadata.labels
+
+
+class AnnotationChangedPredicate(Combinable):
+    """
+    Drops updates that left `metadata.annotations` as they were.
+
+    Mirrors: controller-runtime `predicate.AnnotationChangedPredicate`.
+    """
+
+    __slots__ = ()
+
+    def lets_through(self, event: Event) -> bool:
+        """Return False for an update with equal annotations, else True."""
+        return not isinstance(event, UpdateEvent) or event.old.metadata.annotations != event.new.metadata.annotations
+
+
+class LabelSelectorPredicate(Combinable):
+    """
+    Drops events of objects whose labels do not fit a selector; an update goes by the new labels alone.
+
+    So a controller is not told when an object loses its label. A generic event without an object is let through.
+
+    Args:
+        selector: Labels and their values, all of which must be there; or a selector as `kubectl -l` takes it, such as
+            `app=web,tier!=db,zone in (a,b),!canary`, or any object whose `str()` is one. Nothing at all fits all.
+
+    Raises:
+        ConfigurationError: It is no selector.
+
+    Mirrors: controller-runtime `predicate.LabelSelectorPredicate`.
+    Differs: takes Python values or kubectl's notation where Go takes a `metav1.LabelSelector`.
+    """
+
+    __slots__ = ("_fits",)
+
+    def __init__(self, selector: Mapping[str, str] | object) -> None:
+        self._fits = _label_test(selector)
+
+    def lets_through(self, event: Event) -> bool:
+        """Return whether the labels of the newest known state fit."""
+        return event.latest is None or self._fits(event.latest.metadata.labels)
+
+
+class AndPredicate(Combinable):
+    """
+    Lets through what each of several predicates lets through; the first that does not is the last that is asked.
+
+    Raises:
+        ConfigurationError: There is none, or one is no predicate.
+
+    Mirrors: controller-runtime `predicate.And`.
+    Differs: refuses to combine none, which in Go lets all events through.
+    """
+
+    __slots__ = ("_all", "_name")
+
+    def __init__(self, *predicates: Predicate) -> None:
+        self._all = _several(predicates, "AndPredicate")
+        self._name = _joined(self._all, " & ")
+
+    @property
+    def name(self) -> str:
+        """Names all of them."""
+        return self._name
+
+    def lets_through(self, event: Event) -> bool:
+        """Return whether all let it through."""
+        return all(each.lets_through(event) for each in self._all)
+
+
+class OrPredicate(Combinable):
+    """
+    Lets through what one of several predicates lets through; the first that does is the last that is asked.
+
+    Raises:
+        ConfigurationError: There is none, or one is no predicate.
+
+    Mirrors: controller-runtime `predicate.Or`.
+    Differs: refuses to combine none, which in Go drops all events.
+    """
+
+    __slots__ = ("_any", "_name")
+
+    def __init__(self, *predicates: Predicate) -> None:
+        self._any = _several(predicates, "OrPredicate")
+        self._name = _joined(self._any, " | ")
+
+    @property
+    def name(self) -> str:
+        """Names all of them."""
+        return self._name
+
+    def lets_through(self, event: Event) -> bool:
+        """Return whether one lets it through."""
+        return any(each.lets_through(event) for each in self._any)
+
+
+class NotPredicate(Combinable):
+    """
+    Lets through what another predicate drops, and drops what that one lets through.
+
+    Most predicates let all creations and deletions through, so their opposite drops all of these.
+
+    Raises:
+        ConfigurationError: It is given no predicate.
+
+    Mirrors: controller-runtime `predicate.Not`.
+    """
+
+    __slots__ = ("_name", "_opposite")
+
+    def __init__(self, predicate: Predicate) -> None:
+        (self._opposite,) = check_predicates((predicate,))
+        self._name = _short(f"~{predicate_name(predicate)}")
+
+    @property
+    def name(self) -> str:
+        """Names the opposite."""
+        return self._name
+
+    def lets_through(self, event: Event) -> bool:
+        """Return whether the other one does not."""
+        return not self._opposite.lets_through(event)
+
+
+class PredicateFuncs(Combinable):
+    """
+    A predicate of up to four functions, one for each event; an event without a function is let through.
+
+    Args:
+        create: Of an object that appears.
+        update: Of an object that changes.
+        delete: Of an object that is gone.
+        generic: Of what no watch reported.
+        name: What the journal says.
+
+    Mirrors: controller-runtime `predicate.Funcs`.
+    """
+
+    __slots__ = ("_create", "_delete", "_generic", "_name", "_update")
+
+    def __init__(
+        self,
+        *,
+        create: Callable[[CreateEvent], bool] | None = None,
+        update: Callable[[UpdateEvent], bool] | None = None,
+        delete: Callable[[DeleteEvent], bool] | None = None,
+        generic: Callable[[GenericEvent], bool] | None = None,
+        name: str = "PredicateFuncs",
+    ) -> None:
+        self._create = create
+        self._update = update
+        self._delete = delete
+        self._generic = generic
+        self._name = _short(name)
+
+    @property
+    def name(self) -> str:
+        """The name that it was given."""
+        return self._name
+
+    def lets_through(self, event: Event) -> bool:
+        """Return what the function for this event says."""
+        match event:
+            case CreateEvent():
+                return _says(self._create, event)
+            case UpdateEvent():
+                return _says(self._update, event)
+            case DeleteEvent():
+                return _says(self._delete, event)
+            case GenericEvent():
+                return _says(self._generic, event)
+
+
+def new_predicate_funcs(fits: Callable[[EncodedObject], bool], *, name: str = "PredicateFuncs") -> PredicateFuncs:
+    """
+    Return a predicate that asks one function about the object of each event; of an update, about the new one.
+
+    A generic event without an object is let through.
+
+    Mirrors: controller-runtime `predicate.NewPredicateFuncs`.
+    """
+
+    def newest(event: Event) -> bool:
+        return event.latest is None or fits(event.latest)
+
+    return PredicateFuncs(create=newest, update=newest, delete=newest, generic=newest, name=name)
+
+
+def predicate_name(predicate: Predicate) -> str:
+    """Return what the journal calls a predicate: the name of its class, or of a combination that of its parts."""
+    return predicate.name if isinstance(predicate, Combinable) else type(predicate).__name__
+
+
+def check_predicates(predicates: Iterable[Predicate]) -> tuple[Predicate, ...]:
+    """
+    Return the predicates as a tuple.
+
+    Raises:
+        ConfigurationError: One of them is no predicate, or they are no list of them.
+    """
+    if hasattr(predicates, "lets_through"):
+        raise ConfigurationError(f"predicates must be a list: write [{_called(predicates)}]")
+    found = tuple(predicates)
+    for each in found:
+        if isinstance(each, type):
+            raise ConfigurationError(f"{each.__name__} is a class: write {each.__name__}() for a predicate of it")
+        if not callable(getattr(each, "lets_through", None)):
+            raise ConfigurationError(f"{each!r} is no predicate: it has no method lets_through(event)")
+    return found
+
+
+def _says(function: Callable[[E], bool] | None, event: E) -> bool:
+    return function is None or function(event)
+
+
+def _label_test(selector: object) -> LabelTest:
+    if isinstance(selector, Mapping):
+        wanted = tuple(cast("Mapping[object, object]", selector).items())
+        for name, value in wanted:
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise ConfigurationError(f"label selector: {name!r}: {value!r} must be two strings")
+        return lambda labels: all(labels.get(cast("str", name)) == value for name, value in wanted)
+    if not isinstance(selector, str) and type(selector).__module__ == "builtins":
+        raise ConfigurationError(f"label selector: {selector!r} is neither a text nor a mapping of labels")
+    try:
+        return parse_label_selector(str(selector))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _several(predicates: tuple[Predicate, ...], what: str) -> tuple[Predicate, ...]:
+    if not predicates:
+        raise ConfigurationError(f"{what}() combines nothing: give it at least one predicate")
+    return check_predicates(predicates)
+
+
+def _joined(predicates: Iterable[Predicate], sign: str) -> str:
+    return _short(f"({sign.join(predicate_name(each) for each in predicates)})")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH_MAX else name[: _NAME_LENGTH_MAX - 3] + "..."
+
+
+def _called(predicate: object) -> str:
+    return predicate.__name__ + "()" if isinstance(predicate, type) else type(predicate).__name__ + "(...)"

@@ -1,5 +1,5 @@
 """
-Where events come from: the shape `Source`, and `Kind`, which watches one kind through a cache.
+Where events come from: `Kind` watches one kind through a cache, `ChannelSource` is told by the program itself.
 
 A source writes down what it saw and whose doing it was, and asks for the passes that a handler derives from it. It
 keeps no object: the cache does.
@@ -7,21 +7,24 @@ keeps no object: the cache does.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from reconciler.api import EncodedObject, KubeObject, ResourceType
-from reconciler.cache import Cache, Informer
+from reconciler.cache import Cache
 from reconciler.client import OwnWrites
-from reconciler.event import CreateEvent, Event, UpdateEvent, fields_changed, is_status_only
-from reconciler.handler import EnqueueRequestForObject, EventHandler
+from reconciler.errors import ConfigurationError
+from reconciler.event import CreateEvent, Event, GenericEvent, UpdateEvent, fields_changed, is_status_only
+from reconciler.handler import EnqueueRequestForObject, EnqueueRequestForOwner, EventHandler, check_handler
 from reconciler.instant import Clock
 from reconciler.journal import EventSeen, Journal, Origin
-from reconciler.predicate import Predicate
+from reconciler.predicate import Predicate, check_predicates, predicate_name
 from reconciler.reconcile import Request
 
-__all__ = ["Kind", "Sighting", "Sink", "Source", "is_low_priority"]
+__all__ = ["ChannelSource", "Kind", "Sighting", "Sink", "Source", "StoppableSource", "is_low_priority"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,15 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class StoppableSource(Source, Protocol):
+    """A source that can be removed from a controller that runs."""
+
+    def stop(self) -> None:
+        """Feed no more from now on; what was fed stays. A source that was never started, or was stopped, ignores it."""
+        ...
+
+
 def is_low_priority(event: Event) -> bool:
     """
     Whether an event can wait behind real changes: it is from the initial list, or the version did not change.
@@ -120,6 +132,9 @@ class Kind:
     """
     Every object of one kind that the cache holds.
 
+    It feeds one controller. The cache may be that of another cluster: give the ledger of that cluster's clients then,
+    or a fresh one if this program does not write there, and run the cache, since no manager of this one does.
+
     Mirrors: controller-runtime `source.Kind`.
     """
 
@@ -131,6 +146,7 @@ class Kind:
         ledger: OwnWrites,
         handler: EventHandler | None = None,
         predicates: Iterable[Predicate] = (),
+        is_primary: bool | None = None,
     ) -> None:
         """
         Take the cache that watches and the handler that turns events into requests.
@@ -141,19 +157,44 @@ class Kind:
             ledger: Tells this controller's own writes from others'.
             handler: The default asks for the very object that changed.
             predicates: An event that one of them does not let through asks for nothing; the journal names it.
+            is_primary: Whether these are the objects that the controller reconciles, rather than others that happen to
+                bear their names; None: they are if the handler asks for the very object.
+
+        Raises:
+            ConfigurationError: The handler or a predicate is none.
         """
         self._cache = cache
         self._resource = kind if isinstance(kind, ResourceType) else kind.resource
         self._ledger = ledger
-        self._handler = handler or EnqueueRequestForObject()
-        self._is_primary = handler is None or isinstance(handler, EnqueueRequestForObject)
-        self._predicates = tuple(predicates)
-        self._informer: Informer | None = None
+        self._handler = EnqueueRequestForObject() if handler is None else check_handler(handler)
+        asks_for_itself = isinstance(self._handler, EnqueueRequestForObject)
+        self._is_primary = asks_for_itself if is_primary is None else is_primary
+        self._predicates = check_predicates(predicates)
+        self._sink: Sink | None = None
+        self._end: Callable[[], None] | None = None
 
     def start(self, sink: Sink) -> None:
-        """Feed `sink` from now on, first with what the cache already holds."""
-        self._informer = self._cache.informer(self._resource)
-        self._informer.add_handler(lambda event: self._report(event, sink))
+        """
+        Feed `sink` from now on, first with what the cache already holds. A second start for the same sink is ignored.
+
+        Raises:
+            ConfigurationError: It feeds another sink.
+        """
+        if _is_started(self._sink, sink, f"source of {self._resource}"):
+            return
+        self._sink = sink
+        end = self._cache.informer(self._resource).add_handler(self._report)
+        if self._sink is sink:
+            self._end = end
+        else:
+            end()  # stopped by what the first events led to
+
+    def stop(self) -> None:
+        """Feed no more; the informer stays, since others may read from it."""
+        self._sink = None
+        if self._end is not None:
+            self._end()
+            self._end = None
 
     async def wait_for_sync(self) -> None:
         """See `Source.wait_for_sync`."""
@@ -163,7 +204,11 @@ class Kind:
         """Name the kind and say how its sync stands."""
         return self._cache.informer(self._resource).describe()
 
-    def _report(self, event: Event, sink: Sink) -> None:
+    def _report(self, event: Event) -> None:
+        sink = self._sink
+        # An event on its way to all handlers reaches even the one that was removed meanwhile.
+        if sink is None:
+            return
         origin = Origin.FOREIGN
         fields: tuple[str, ...] = ()
         if isinstance(event, UpdateEvent):
@@ -172,10 +217,9 @@ class Kind:
             if origin is not Origin.FOREIGN:
                 # As many as this controller writes, so the look into both objects is paid for by the write.
                 fields = fields_changed(old, new)
-        dropped_by = next((type(each).__name__ for each in self._predicates if not each.lets_through(event)), "")
-        own_key = Request(event.key.namespace, event.key.name)
-        requests = (own_key,) if dropped_by else self._handler.requests(event)
-        for request in requests:
+        dropped_by = _dropped_by(self._predicates, event)
+        own_key = _own_key(event)
+        for request in _requests(self._handler, event, is_dropped=bool(dropped_by)):
             sink.seen(
                 EventSeen(
                     sink.journal.new_id(),
@@ -192,7 +236,7 @@ class Kind:
                     is_initial=event.is_initial,
                     origin=origin,
                     kind=self._resource.kind,
-                    source="" if request == own_key else str(event.key),
+                    source="" if self._is_primary and request == own_key else str(event.key),
                     fields=fields,
                     dropped_by=dropped_by,
                 ),
@@ -205,3 +249,142 @@ class Kind:
                     event.new,
                 ),
             )
+
+
+class ChannelSource:
+    """
+    Generic events that the program itself sends: from a webhook, a poll, another controller.
+
+    They are loud: a wake-up that is owed (`Result.hold`) does not keep them waiting. What is sent before the start is
+    fed at the start.
+
+    Args:
+        handler: The default asks for the very key of the event.
+        predicates: An event that one of them does not let through asks for nothing; the journal names it.
+        name: What messages and the journal call it.
+        buffer_max: Events that may wait for the start.
+
+    Raises:
+        ConfigurationError: The handler or a predicate is none.
+
+    Mirrors: controller-runtime `source.Channel`.
+    Differs: events are sent by a method, and each is fed at once; nobody waits for room in a buffer.
+    """
+
+    def __init__(
+        self,
+        handler: EventHandler | None = None,
+        *,
+        predicates: Iterable[Predicate] = (),
+        name: str = "channel",
+        buffer_max: int = 1024,
+    ) -> None:
+        self.name = name
+        self._handler = EnqueueRequestForObject() if handler is None else check_handler(handler)
+        self._predicates = check_predicates(predicates)
+        self._buffer: deque[GenericEvent] = deque()
+        self._buffer_max = buffer_max
+        self._sink: Sink | None = None
+        self._thread = 0
+        self._is_stopped = False
+
+    def send(self, event: GenericEvent) -> bool:
+        """
+        Ask for the passes that follow from `event`; return False, and ask for none, if the source was stopped.
+
+        Raises:
+            BufferError: The source has not started, and as many events as it may keep wait already.
+            RuntimeError: It was called outside the loop's thread.
+            ValueError: The handler needs the event's object, and it has none.
+        """
+        if self._is_stopped:
+            return False
+        if self._sink is None:
+            if len(self._buffer) >= self._buffer_max:
+                raise BufferError(f"{self.name}: {self._buffer_max} events wait already, and no controller has started")
+            self._buffer.append(event)
+            return True
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(f"{self.name}: from another thread, write loop.call_soon_threadsafe(source.send, event)")
+        self._report(event, self._sink)
+        return True
+
+    def start(self, sink: Sink) -> None:
+        """
+        Feed `sink` from now on, first with what was sent before. A second start for the same sink is ignored.
+
+        Raises:
+            ConfigurationError: It feeds another sink.
+            ValueError: The handler needs the object of an event that was sent before, and it has none.
+        """
+        if _is_started(self._sink, sink, self.name):
+            return
+        self._sink = sink
+        self._thread = threading.get_ident()
+        self._is_stopped = False
+        while self._buffer:
+            self._report(self._buffer.popleft(), sink)
+
+    def stop(self) -> None:
+        """Take no more events; those that wait for the start are dropped."""
+        self._sink = None
+        self._is_stopped = True
+        self._buffer.clear()
+
+    async def wait_for_sync(self) -> None:
+        """Return at once: what was there at the start has been fed."""
+
+    def describe(self) -> str:
+        """Name it, and say how it stands."""
+        if self._sink is not None:
+            return f"{self.name}: started"
+        return f"{self.name}: stopped" if self._is_stopped else f"{self.name}: not started, {len(self._buffer)} waiting"
+
+    def _report(self, event: GenericEvent, sink: Sink) -> None:
+        dropped_by = _dropped_by(self._predicates, event)
+        own_key = _own_key(event)
+        for request in _requests(self._handler, event, is_dropped=bool(dropped_by)):
+            is_own = request == own_key
+            seen = EventSeen(
+                sink.journal.new_id(),
+                (),
+                sink.clock.now(),
+                sink.name,
+                request,
+                verb=event.verb,
+                new_version=event.new.resource_version if event.new else "",
+                new_generation=event.new.generation if event.new else 0,
+                origin=Origin.FOREIGN,
+                # The journal takes the kind of an event of a key's own for the kind of that key.
+                kind="" if is_own else self.name,
+                source="" if is_own else str(event.key),
+                dropped_by=dropped_by,
+            )
+            sink.seen(seen, () if dropped_by else (request,), is_low_priority=False)
+
+
+def _is_started(present: Sink | None, sink: Sink, name: str) -> bool:
+    if present is not None and present is not sink:
+        raise ConfigurationError(
+            f"{name} feeds controller {present.name} already: make another source for controller {sink.name}"
+        )
+    return present is not None
+
+
+def _own_key(event: Event) -> Request:
+    return Request(event.key.namespace, event.key.name)
+
+
+def _dropped_by(predicates: tuple[Predicate, ...], event: Event) -> str:
+    return next((predicate_name(each) for each in predicates if not each.lets_through(event)), "")
+
+
+def _requests(handler: EventHandler, event: Event, *, is_dropped: bool) -> Iterable[Request]:
+    """Return the keys under which an event is written down."""
+    if not is_dropped:
+        return handler.requests(event)
+    if isinstance(handler, EnqueueRequestForOwner) and event.latest is not None:
+        # Who asks why an owner was not looked at looks there.
+        return handler.requests(event)
+    # A function of the user's own may count on the predicates: it never sees what they drop.
+    return (_own_key(event),)

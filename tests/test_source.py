@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -15,13 +16,14 @@ from reconciler.apiserver import ApiServer
 from reconciler.cache import Cache
 from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, OwnWrites, RestClient
 from reconciler.clock import LoopClock, LoopWallClock
+from reconciler.errors import ConfigurationError
 from reconciler.event import CreateEvent, DeleteEvent, Event, GenericEvent, UpdateEvent
-from reconciler.handler import EventHandler
-from reconciler.instant import Clock
+from reconciler.handler import EnqueueRequestForOwner, EnqueueRequestsFromMapFunc, EventHandler
+from reconciler.instant import Clock, Instant
 from reconciler.journal import Cause, Changed, EventSeen, Journal, Origin, current_cause
-from reconciler.predicate import GenerationChangedPredicate, Predicate
+from reconciler.predicate import GenerationChangedPredicate, LabelChangedPredicate, Predicate, PredicateFuncs
 from reconciler.reconcile import Request
-from reconciler.source import Kind, Sighting, is_low_priority
+from reconciler.source import ChannelSource, Kind, Sighting, Sink, StoppableSource, is_low_priority
 from reconciler.testing import InProcessTransport, run_virtual
 from tests.cache.objects import WIDGETS, Widget, encoded, wire
 from tests.cache.world import CRD
@@ -81,9 +83,10 @@ class Scene:
     transport: SlowAnswers
     client: Client
     sink: Listener
+    source: Kind
 
-    async def create(self, size: int = 0) -> None:
-        metadata = {"name": KEY.name, "namespace": KEY.namespace}
+    async def create(self, size: int = 0, **more: Any) -> None:
+        metadata = {"name": KEY.name, "namespace": KEY.namespace, **more}
         body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": metadata, "spec": {"size": size}}
         await self.client.create(body, resource=WIDGETS)
 
@@ -109,13 +112,13 @@ def on_a_watched_kind(
         server = ApiServer(wall=LoopWallClock())
         transport = SlowAnswers(InProcessTransport(server))
         rest, ledger = RestClient(transport), OwnWrites()
-        scene = Scene(server, transport, Client(rest, ledger=ledger), Listener())
+        cache = Cache(rest, random=Random(1))
+        source = Kind(cache, Widget, ledger=ledger, handler=handler, predicates=predicates)
+        scene = Scene(server, transport, Client(rest, ledger=ledger), Listener(), source)
         await scene.client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
         await asyncio.sleep(1)
         if objects:
             await scene.create()
-        cache = Cache(rest, random=Random(1))
-        source = Kind(cache, Widget, ledger=ledger, handler=handler, predicates=predicates)
         source.start(scene.sink)
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -278,3 +281,225 @@ def test_a_sighting_knows_whether_nothing_but_status_changed() -> None:
         return Sighting("uid-a", True, before, new).is_status_only()
 
     assert [is_status_only(new) for new in (status, labelled, managed, None)] == [True, False, True, False]
+
+
+def test_the_journal_names_all_parts_of_a_combination_that_dropped_an_event() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.client.patch(WIDGETS, KEY, {"metadata": {"annotations": {"x": "y"}}})
+        await scene.client.patch(WIDGETS, KEY, {"metadata": {"labels": {"x": "y"}}})
+
+    predicate = GenerationChangedPredicate() | LabelChangedPredicate()
+    created, noted, labelled = on_a_watched_kind(story, objects=True, predicates=[predicate])
+    assert noted.dropped_by == "(GenerationChangedPredicate | LabelChangedPredicate)"
+    assert (created.dropped_by, labelled.dropped_by) == ("", "")
+
+
+OWNER = {"apiVersion": "example.com/v1", "kind": "Widget", "name": "boss", "uid": "uid-boss"}
+
+
+def test_what_is_dropped_of_a_child_is_written_down_where_its_owner_is_looked_up() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.create(ownerReferences=[OWNER])
+        await scene.client.patch(WIDGETS, KEY, {"metadata": {"labels": {"x": "y"}}})
+        await asyncio.sleep(1)
+        assert [requests for _, requests, _ in scene.sink.told] == [[Request("default", "boss")], []]
+
+    created, labelled = on_a_watched_kind(
+        story, handler=EnqueueRequestForOwner(Widget), predicates=[GenerationChangedPredicate()]
+    )
+    assert (created.key, labelled.key) == (Request("default", "boss"), Request("default", "boss"))
+    assert (labelled.dropped_by, labelled.source) == ("GenerationChangedPredicate", "default/a")
+
+
+def test_a_function_never_sees_what_a_predicate_dropped() -> None:
+    def shelf(obj: EncodedObject) -> list[Request]:
+        return [Request("default", obj.metadata.labels["shelf"])]
+
+    async def story(scene: Scene) -> None:
+        await scene.create()
+
+    has_label = PredicateFuncs(create=lambda event: "shelf" in event.new.metadata.labels, name="HasShelf")
+    (event,) = on_a_watched_kind(story, handler=EnqueueRequestsFromMapFunc(shelf), predicates=[has_label])
+    assert (event.key, event.dropped_by, event.source) == (Request("default", "a"), "HasShelf", "default/a")
+
+
+def test_a_kind_that_is_stopped_feeds_no_more_and_goes_on_when_it_is_started_again() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(1)
+        scene.source.stop()
+        scene.source.stop()
+        await scene.client.patch(WIDGETS, KEY, {"spec": {"size": 2}})
+        await asyncio.sleep(1)
+        assert len(scene.sink.events) == 1
+        scene.source.start(scene.sink)
+
+    first, again = on_a_watched_kind(story, objects=True)
+    assert (first.is_initial, again.is_initial) == (True, True)
+    assert first.new_version != again.new_version
+
+
+def test_a_kind_that_is_started_twice_for_one_controller_feeds_it_once() -> None:
+    async def story(scene: Scene) -> None:
+        scene.source.start(scene.sink)
+        with pytest.raises(
+            ConfigurationError, match="feeds controller c already: make another source for controller d"
+        ):
+            scene.source.start(Listener("d"))
+
+    assert len(on_a_watched_kind(story, objects=True)) == 1
+
+
+class StopsAtOnce(Listener):
+    """A sink that stops its source as soon as it is told of something."""
+
+    source: Kind
+
+    def seen(self, event: EventSeen, requests: Iterable[Request], **more: Any) -> None:
+        super().seen(event, requests, **more)
+        self.source.stop()
+
+
+def test_a_kind_that_is_stopped_by_its_own_first_event_stays_stopped() -> None:
+    async def story(scene: Scene) -> None:
+        scene.source.stop()
+        await scene.client.create({**wire("b", 1), "metadata": {"name": "b", "namespace": "default"}}, resource=WIDGETS)
+        await asyncio.sleep(1)
+        sink = StopsAtOnce()
+        sink.source = scene.source
+        scene.source.start(sink)
+        await scene.client.patch(WIDGETS, KEY, {"spec": {"size": 2}})
+        await asyncio.sleep(1)
+        assert len(sink.events) == 1
+        scene.source.start(scene.sink)
+        await scene.client.patch(WIDGETS, KEY, {"spec": {"size": 3}})
+
+    events = on_a_watched_kind(story, objects=True)
+    # The two there were at the third start, each once, and the last change, once.
+    assert [(event.verb, str(event.key)) for event in events[1:]] == [
+        ("create", "default/a"),
+        ("create", "default/b"),
+        ("update", "default/a"),
+    ]
+
+
+class Told(Listener):
+    """A sink that needs no loop."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=StoppedClock())
+
+    @property
+    def keys(self) -> list[str]:
+        return [str(request) for _, requests, _ in self.told for request in requests]
+
+
+class StoppedClock:
+    """A clock at the moment 7."""
+
+    def now(self) -> Instant:
+        return Instant(7)
+
+
+def test_what_a_channel_is_sent_is_a_loud_generic_event_of_its_own_key() -> None:
+    source, sink = ChannelSource(), Told()
+    source.start(sink)
+    assert source.send(GenericEvent(KEY))
+    ((event, requests, is_low),) = sink.told
+    assert (event.verb, event.key, event.origin, event.at) == ("generic", Request("default", "a"), Origin.FOREIGN, 7)
+    assert (event.kind, event.source, event.new_version) == ("", "", "")
+    assert requests == [Request("default", "a")]
+    assert not is_low
+    # Without a sighting an event never waits.
+    assert sink.sightings == [None]
+
+
+def test_what_was_sent_before_the_start_is_fed_at_the_start_in_order_and_once() -> None:
+    source, sink = ChannelSource(name="hooks"), Told()
+    for name in ("a", "b", "a"):
+        assert source.send(GenericEvent(ObjectKey("default", name)))
+    assert source.describe() == "hooks: not started, 3 waiting"
+    source.start(sink)
+    source.start(sink)
+    assert sink.keys == ["default/a", "default/b", "default/a"]
+    assert source.describe() == "hooks: started"
+
+
+def test_a_channel_refuses_more_than_it_may_keep_before_the_start() -> None:
+    source, sink = ChannelSource(name="hooks", buffer_max=1), Told()
+    source.send(GenericEvent(KEY))
+    with pytest.raises(BufferError, match="hooks: 1 events wait already"):
+        source.send(GenericEvent(KEY))
+    source.start(sink)
+    for _ in range(3):
+        source.send(GenericEvent(KEY))
+    assert sink.keys == ["default/a"] * 4
+
+
+def test_a_channel_asks_its_handler_and_names_itself_where_the_key_is_derived() -> None:
+    handler = EnqueueRequestForOwner(Widget)
+    source, sink = ChannelSource(handler, name="hooks"), Told()
+    source.start(sink)
+    source.send(GenericEvent(KEY, encoded("a", 4, ownerReferences=[OWNER])))
+    (event,) = sink.events
+    assert (event.key, event.kind, event.source) == (Request("default", "boss"), "hooks", "default/a")
+    assert event.new_version == "4"
+    with pytest.raises(ValueError, match="send it with `new`"):
+        source.send(GenericEvent(KEY))
+
+
+def test_the_journal_names_the_predicate_that_dropped_what_a_channel_was_sent() -> None:
+    only_b = PredicateFuncs(generic=lambda event: event.key.name == "b", name="OnlyB")
+    source, sink = ChannelSource(predicates=[only_b]), Told()
+    source.start(sink)
+    source.send(GenericEvent(KEY))
+    source.send(GenericEvent(ObjectKey("default", "b")))
+    assert [event.dropped_by for event in sink.events] == ["OnlyB", ""]
+    assert sink.keys == ["default/b"]
+
+
+def test_a_stopped_channel_says_that_it_takes_nothing_until_it_is_started_again() -> None:
+    source, sink = ChannelSource(), Told()
+    source.send(GenericEvent(ObjectKey("default", "dropped")))
+    source.stop()
+    assert source.describe() == "channel: stopped"
+    assert not source.send(GenericEvent(KEY))
+    source.start(sink)
+    assert source.send(GenericEvent(KEY))
+    assert sink.keys == ["default/a"]
+
+
+def test_a_channel_feeds_one_controller() -> None:
+    source = ChannelSource(name="hooks")
+    source.start(Told())
+    other: Sink = Told()
+    with pytest.raises(ConfigurationError, match="hooks feeds controller c already"):
+        source.start(other)
+
+
+def test_a_channel_refuses_another_thread_and_says_what_to_write() -> None:
+    source, sink = ChannelSource(), Told()
+    source.start(sink)
+    said: list[str] = []
+
+    def elsewhere() -> None:
+        try:
+            source.send(GenericEvent(KEY))
+        except RuntimeError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert said == ["channel: from another thread, write loop.call_soon_threadsafe(source.send, event)"]
+    assert sink.events == []
+
+
+def test_a_channel_is_synced_as_soon_as_it_is_started() -> None:
+    source: StoppableSource = ChannelSource()
+
+    async def main() -> float:
+        source.start(Listener())
+        await source.wait_for_sync()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == 0

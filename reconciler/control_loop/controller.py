@@ -25,7 +25,7 @@ from reconciler.control_loop.counts import Counts, CountsReader
 from reconciler.control_loop.hold import Loudness, OwedTime, loudness_of, settle
 from reconciler.control_loop.outcome import EFFECTS, Again, Ending, ending_of
 from reconciler.control_loop.owing import OwedTimes, Waiting
-from reconciler.control_loop.starting import start_and_sync
+from reconciler.control_loop.sources import Sources
 from reconciler.control_loop.told import asked_record, promoted_record
 from reconciler.errors import ConfigurationError, InvariantError, RetryError
 from reconciler.instant import Clock, Instant, nanoseconds
@@ -124,15 +124,13 @@ class Controller:
             ask_ids=journal.new_id,
         )
         self._reconcile = reconcile
-        self._sources = tuple(sources)
+        self._sources = Sources(self, sources, limit=cache_sync_timeout)
         self._workers = max_concurrent_reconciles
         self._reconcile_timeout = reconcile_timeout
         self._on_timeout = on_timeout
         self._on_stop = on_stop
         self._contexts: set[PassContext] = set()
-        self._cache_sync_timeout = cache_sync_timeout
         self._starting = asyncio.Lock()
-        self._is_synced = False
         self._counts = CountsReader(journal, name)
         self._owing = OwedTimes(name, ledger)
         if ledger is not None:
@@ -140,8 +138,8 @@ class Controller:
 
     @property
     def is_synced(self) -> bool:
-        """Whether its sources have synced, so that its workers can run."""
-        return self._is_synced
+        """Whether the sources that it began with have synced, so that its workers can run."""
+        return self._sources.is_synced
 
     @property
     def counts(self) -> Counts:
@@ -172,6 +170,32 @@ class Controller:
                 self._drop_if_gone(request, event, sighting)
             self._ask(request, event, waiting, priority)
 
+    def add_source(self, source: Source) -> None:
+        """
+        Take one more source: it starts at once if the controller runs, else with it.
+
+        Workers do not wait for it; `source.wait_for_sync()` does. One that has not synced after `cache_sync_timeout`
+        ends the controller, and so does one that raises.
+
+        Raises:
+            ConfigurationError: It is there already, or the controller has ended.
+
+        Mirrors: controller-runtime `Controller.Watch`.
+        Differs: Go gives a source that is added while the controller runs no time-out.
+        """
+        self._sources.add(source)
+
+    def remove_source(self, source: Source) -> None:
+        """
+        Stop a source; the keys that it brought stay in the queue, and nobody waits for its sync any more.
+
+        Raises:
+            ConfigurationError: It is none of this controller's sources, or it cannot be stopped (`StoppableSource`).
+
+        Differs: a controller of controller-runtime keeps its sources until it ends.
+        """
+        self._sources.remove(source)
+
     async def warm_up(self, stopping: asyncio.Event) -> None:
         """
         Start the sources and return when they have synced, or when `stopping` is set; nothing is reconciled yet.
@@ -185,10 +209,7 @@ class Controller:
         Mirrors: controller-runtime `Controller.Warmup`.
         """
         async with self._starting:
-            if not self._is_synced:
-                self._is_synced = await start_and_sync(
-                    self, self._sources, stopping=stopping, limit=self._cache_sync_timeout
-                )
+            await self._sources.start(stopping)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """
@@ -202,15 +223,24 @@ class Controller:
         """
         try:
             await self.warm_up(stopping)
-            if self._is_synced and not stopping.is_set():
+            if self.is_synced and not stopping.is_set():
                 _log.info("%s: sources synced, starting %d worker(s)", self.name, self._workers)
                 await self._work(stopping)
+        except BaseExceptionGroup as errors:
+            # A source that was added meanwhile fails as one from the start does: with its own error, not in a group.
+            failure = self._sources.failure
+            if failure is not None and errors.exceptions == (failure,):
+                raise failure from failure.__cause__
+            raise
         finally:
+            self._sources.close()
             self.queue.shut_down()
             self._lose_what_is_owed()
 
     async def _work(self, stopping: asyncio.Event) -> None:
         async with anyio.create_task_group() as group:
+            # No task switch since the sources have synced: none was added that nobody has started.
+            self._sources.open(group, stopping)
             for _ in range(self._workers):
                 group.start_soon(self._worker, stopping)
             await stopping.wait()
