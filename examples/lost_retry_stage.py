@@ -109,8 +109,8 @@ def play(
         notices = NoticeReconciler(version, broken, manager.client, manager.journal, manager.clock, manager.wall)
         controller = reconciler.controller_managed_by(manager).for_(Notice).with_options(queue=queue).complete(notices)
         # With a status from the start, the journal can name the fields in it that change.
-        created = await stage.outsider.create(Notice.model_validate({"metadata": _METADATA}))
-        await stage.outsider.status.update(created)
+        await stage.outsider.create({"metadata": _METADATA}, resource=Notice.resource)
+        await stage.outsider.status.update(await stage.outsider.get(Notice, KEY.key))
         async with stage.running():
             if touched_at is not None:
                 await asyncio.sleep(touched_at)

@@ -5,7 +5,13 @@ Models are pydantic and stand at the door of user code; nothing here talks to a 
 Untyped objects are plain dictionaries, as JSON gives them.
 """
 
-from reconciler.api.condition import Condition, find_condition, set_condition
+from reconciler.api.condition import (
+    Condition,
+    find_condition,
+    is_condition_true,
+    remove_condition,
+    set_condition,
+)
 from reconciler.api.encoded import EncodedObject, EncodedOwner, PartialMetadata
 from reconciler.api.identity import CUSTOM_RESOURCE_DEFINITION, ObjectKey, ResourceType
 from reconciler.api.meta import ApiModel, KubeObject, ObjectMeta, OwnerReference
@@ -45,7 +51,9 @@ __all__ = [
     "controller_of",
     "find_condition",
     "has_owner_reference",
+    "is_condition_true",
     "is_controlled_by",
+    "remove_condition",
     "remove_finalizer",
     "remove_owner_reference",
     "set_condition",

@@ -118,6 +118,14 @@ class Transport(Protocol):
         ...
 
 
+def _drop(response: aiohttp.ClientResponse) -> None:
+    """End a stream. Its connection is of no use to anybody; closed gracefully, one over TLS could outlive the loop."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
+
+
 class _Pool:
     """The connections that were made with one version of the certificates, and how many requests use them."""
 
@@ -125,6 +133,12 @@ class _Pool:
         self.session = session
         self.version = version
         self.uses = 0
+
+    async def close(self) -> None:
+        """Close every connection at once: nobody uses one, so a farewell in TLS has nobody to say it to."""
+        if self.session.connector is not None:
+            await self.session.connector.close(abort_ssl=True)
+        await self.session.close()
 
 
 class AiohttpTransport:
@@ -182,7 +196,7 @@ class AiohttpTransport:
             async with aclosing(self._lines(request, response)) as lines:
                 yield HttpStream(response.status, _headers(response), lines)
         finally:
-            response.close()
+            _drop(response)
             await self._leave(pool)
 
     async def aclose(self) -> None:
@@ -192,7 +206,9 @@ class AiohttpTransport:
         self._retired.clear()
         self._pool = None
         for pool in pools:
-            await pool.session.close()
+            await pool.close()
+        # What was dropped is told so in the loop's next turn.
+        await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         return self
@@ -298,7 +314,7 @@ class AiohttpTransport:
     async def _close_if_idle(self, pool: _Pool) -> None:
         if pool in self._retired and pool.uses == 0:
             self._retired.discard(pool)
-            await pool.session.close()
+            await pool.close()
 
     async def _lines(self, request: HttpRequest, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         # aiohttp's own readline refuses lines longer than twice its buffer, and takes one call for each line.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.api import Condition, find_condition, set_condition
+from reconciler.api import Condition, find_condition, is_condition_true, remove_condition, set_condition
 
 EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -58,3 +58,28 @@ def test_a_condition_is_found_by_its_type() -> None:
     conditions = [condition(type="A"), condition()]
     assert find_condition(conditions, "Ready") is conditions[1]
     assert find_condition(conditions, "ready") is None
+
+
+def test_a_generation_of_zero_is_one_that_is_not_given() -> None:
+    conditions = [condition(observed_generation=0)]
+    assert not set_condition(conditions, condition(NOW))
+    assert conditions == [condition(observed_generation=0)]
+
+
+def test_fields_that_the_model_does_not_know_stay() -> None:
+    conditions = [condition(since="always")]
+    assert not set_condition(conditions, condition(NOW))
+    assert set_condition(conditions, condition(NOW, status="False"))
+    assert conditions == [condition(NOW, status="False", since="always")]
+
+
+def test_a_condition_is_true_only_if_it_is_there_and_says_so() -> None:
+    conditions = [condition(), condition(type="A", status="Unknown"), condition(type="B", status="False")]
+    assert [is_condition_true(conditions, type_) for type_ in ("Ready", "A", "B", "C")] == [True, False, False, False]
+
+
+def test_a_condition_is_taken_out_by_its_type() -> None:
+    conditions = [condition(type="A"), condition()]
+    assert remove_condition(conditions, "Ready")
+    assert not remove_condition(conditions, "Ready")
+    assert conditions == [condition(type="A")]
