@@ -21,40 +21,39 @@ from reconciler.api import ObjectKey, ResourceType
 from reconciler.builder import controller_managed_by
 from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, RestClient, Transport
 from reconciler.control_loop import Controller
-from reconciler.errors import TerminalError
-from reconciler.journal import EventSeen, Origin, Owed, PassStarted
+from reconciler.errors import ConnectionFailedError, TerminalError
+from reconciler.event import GenericEvent
+from reconciler.journal import Cause, EventSeen, Origin, Owed, PassStarted, current_cause
 from reconciler.manager import Manager
 from reconciler.reconcile import Request, Result
+from reconciler.source import ChannelSource
 from reconciler.workqueue import Discipline, ItemExponentialRateLimiter
 
 TILES = ResourceType("hold.example.com", "v1", "Tile", "tiles")
-CRD: dict[str, Any] = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "tiles.hold.example.com"},
-    "spec": {
-        "group": "hold.example.com",
-        "scope": "Namespaced",
-        "names": {"plural": "tiles", "singular": "tile", "kind": "Tile", "listKind": "TileList"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {
-                            "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-                            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-                        },
-                    }
-                },
-            }
-        ],
-    },
-}
+CHIPS = ResourceType("hold.example.com", "v1", "Chip", "chips")
+"""Owned by tiles."""
+
+_ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def _definition(kind: ResourceType) -> dict[str, Any]:
+    names = {"plural": kind.plural, "singular": kind.kind.lower(), "kind": kind.kind, "listKind": f"{kind.kind}List"}
+    schema = {"type": "object", "properties": {"spec": _ANYTHING, "status": _ANYTHING}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{kind.group}"},
+        "spec": {
+            "group": kind.group,
+            "scope": "Namespaced",
+            "names": names,
+            "versions": [{**version, "subresources": {"status": {}}}],
+        },
+    }
+
+
+DEFINITIONS = tuple(_definition(kind) for kind in (TILES, CHIPS))
 
 Step = Callable[[], Awaitable[Result | None]]
 
@@ -65,6 +64,7 @@ class Weather:
     def __init__(self, inner: Transport) -> None:
         self._inner = inner
         self.answer_delay = 0.0
+        self.loses_answers = False
         self._is_behind = False
         self._expiry = asyncio.Event()
 
@@ -82,6 +82,8 @@ class Weather:
         answer = await self._inner.send(request)
         if request.method != "GET":
             await asyncio.sleep(self.answer_delay)
+            if self.loses_answers:
+                raise ConnectionFailedError(f"{request.method}: the answer was lost")
         return answer
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpStream]:
@@ -138,6 +140,33 @@ class Bench:
     steps: list[Step] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     controller: Controller = field(init=False)
+    channel: ChannelSource = field(default_factory=ChannelSource)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def wire(self, queue: Discipline) -> None:
+        """Make the controller of `manager`."""
+        limiter = ItemExponentialRateLimiter(base_ns=round(2 * self.unit * 1e9))
+        self.controller = (
+            controller_managed_by(self.manager)
+            .for_(TILES)
+            .owns(CHIPS)
+            .watches_raw(self.channel)
+            .with_options(queue=queue, rate_limiter=limiter, reconcile_timeout=self.span(3))
+            .complete(self.reconcile)
+        )
+
+    async def run(self) -> None:
+        """Run the present manager until `stopping`."""
+        ended = self.ended
+        await self.manager.run(self.stopping)
+        ended.set()
+
+    async def stop(self) -> None:
+        """Stop the manager, and wait for its end."""
+        self.stopping.set()
+        await self.ended.wait()
 
     async def reconcile(self, request: Request) -> Result | None:
         del request
@@ -244,21 +273,15 @@ async def tell(
     bench = Bench(
         manager, Client(RestClient(inner)), weather, namespace, unit, tolerance, asyncio.get_running_loop().time()
     )
-    limiter = ItemExponentialRateLimiter(base_ns=round(2 * unit * 1e9))
-    bench.controller = (
-        controller_managed_by(manager)
-        .for_(TILES)
-        .with_options(queue=queue, rate_limiter=limiter)
-        .complete(bench.reconcile)
-    )
-    stopping = asyncio.Event()
+    bench.wire(queue)
     async with anyio.create_task_group() as group:
-        group.start_soon(manager.run, stopping)
-        await manager.cache.informer(TILES).wait_for_sync()
+        group.start_soon(bench.run)
+        for kind in (TILES, CHIPS):
+            await manager.cache.informer(kind).wait_for_sync()
         await others()
         bench.began = asyncio.get_running_loop().time()
         await story(bench)
-        stopping.set()
+        bench.stopping.set()
 
 
 async def an_own_write_waits_for_the_owed_time_and_its_pass_sees_it(b: Bench) -> None:
@@ -516,6 +539,141 @@ async def a_pass_over_an_object_that_is_gone_by_its_end_is_owed_nothing(b: Bench
     assert b.owed() == ["object gone"]
 
 
+async def an_own_write_to_an_owned_object_waits(b: Bench) -> None:
+    chip = ObjectKey(b.namespace, "chip")
+
+    async def make_a_chip() -> None:
+        tile = await b.manager.client.get(TILES, b.key)
+        owner = {"apiVersion": TILES.api_version, "kind": "Tile", "name": "a", "uid": tile["metadata"]["uid"]}
+        metadata = {
+            "name": chip.name,
+            "namespace": b.namespace,
+            "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": False}],
+        }
+        await b.manager.client.create({"metadata": metadata, "spec": {}}, resource=CHIPS)
+
+    async def write_the_chip() -> None:
+        now = await b.manager.client.get(CHIPS, chip)
+        await b.manager.client.update({**now, "spec": {"size": 2}}, resource=CHIPS)
+        await asyncio.sleep(0.2 * b.unit)
+
+    b.steps = [b.says(before=make_a_chip), b.holds(4, before=write_the_chip)]
+    await b.create()
+    await b.at(6)
+    b.expect(0, 0, 4.2)  # that the chip was made is loud, and starts the second pass
+    assert [record.source for record in b.records(EventSeen) if record.kind == "Chip"] == [f"{b.namespace}/chip"] * 2
+
+
+async def what_another_controller_of_the_process_writes_is_loud(b: Bench) -> None:
+    b.steps = [b.holds(5)]
+    await b.create()
+    await b.at(2)
+    token = current_cause.set(Cause(1, "another", b.request))
+    try:
+        await b.write_status(n=1)
+    finally:
+        current_cause.reset(token)
+    await b.at(7)
+    b.expect(0, 2, 5)
+    assert b.origins() == [Origin.FOREIGN]
+
+
+async def a_write_whose_answer_is_lost_makes_nothing_quiet(b: Bench) -> None:
+    async def write_and_hear_nothing() -> None:
+        b.weather.loses_answers = True
+        with suppress(ConnectionFailedError):
+            await b.write_status(n=1)
+        b.weather.loses_answers = False
+        await asyncio.sleep(0.2 * b.unit)
+
+    b.steps = [b.holds(5, before=write_and_hear_nothing)]
+    await b.create()
+    await b.at(7)
+    b.expect(0, 0.2, 5.2)
+
+
+async def what_is_not_answered_when_its_pass_ends_is_loud(b: Bench) -> None:
+    async def write_without_waiting() -> None:
+        b.weather.answer_delay = b.unit
+        b.tasks.append(asyncio.create_task(b.write_status(n=1)))
+        await asyncio.sleep(0.3 * b.unit)
+
+    b.steps = [b.holds(5, before=write_without_waiting)]
+    await b.create()
+    await b.at(7)
+    await asyncio.gather(*b.tasks)
+    b.expect(0, 0.3, 5.3)
+    assert b.origins() == [Origin.UNDETERMINED]
+
+
+async def a_status_that_comes_before_its_answer_waits_where_any_status_does(b: Bench) -> None:
+    async def write_without_waiting() -> None:
+        b.weather.answer_delay = b.unit
+        b.tasks.append(asyncio.create_task(b.write_status(n=1)))
+        await asyncio.sleep(0.3 * b.unit)
+
+    b.steps = [b.holds(5, mode="status", before=write_without_waiting)]
+    await b.create()
+    await b.at(7)
+    await asyncio.gather(*b.tasks)
+    b.expect(0, 5.3)
+
+
+async def a_generic_event_is_loud(b: Bench) -> None:
+    b.steps = [b.holds(5)]
+    await b.create()
+    await b.at(1)
+    b.channel.send(GenericEvent(b.key))
+    await b.at(7)
+    b.expect(0, 1, 5)
+
+
+async def a_stop_loses_what_is_owed_and_the_next_start_brings_the_key_back(b: Bench) -> None:
+    b.steps = [b.holds(6)]
+    await b.create()
+    await b.at(1)
+    queue = b.controller.queue.discipline
+    await b.stop()
+    assert b.owed() == ["promised", "lost at stop"]
+    b.manager = Manager(b.weather, namespace=b.namespace, seed=4)
+    b.channel, b.stopping, b.ended = ChannelSource(), asyncio.Event(), asyncio.Event()
+    b.wire(queue)
+    async with anyio.create_task_group() as group:
+        group.start_soon(b.run)
+        await b.at(8)
+        assert len(b.starts) == 2
+        assert 1 <= b.starts[1] < 3  # from the initial list, and nobody comes at 6
+        assert b.owed() == []
+        b.stopping.set()
+
+
+async def a_requeue_leaves_the_owed_time_standing(b: Bench) -> None:
+    b.steps = [b.holds(6), b.says(Result(requeue=True))]
+    await b.create()
+    await b.at(1)
+    await b.write_spec(b.outsider, size=11)
+    await b.at(8)
+    b.expect(0, 1, 3, 6)  # the backoff is 2 units
+
+
+async def an_unexpected_error_leaves_the_owed_time_standing(b: Bench) -> None:
+    b.steps = [b.holds(6), b.fails(KeyError("oops"))]
+    await b.create()
+    await b.at(1)
+    await b.write_spec(b.outsider, size=12)
+    await b.at(8)
+    b.expect(0, 1, 3, 6)
+
+
+async def a_pass_that_runs_into_its_time_out_leaves_the_owed_time_standing(b: Bench) -> None:
+    b.steps = [b.holds(8), b.says(lasting=20)]
+    await b.create()
+    await b.at(1)
+    await b.write_spec(b.outsider, size=13)
+    await b.at(10)
+    b.expect(0, 1, 6, 8)  # out of time at 4, and a backoff of 2
+
+
 STORIES: tuple[Story, ...] = (
     an_own_write_waits_for_the_owed_time_and_its_pass_sees_it,
     an_event_that_comes_before_its_writes_answer_waits_too,
@@ -539,4 +697,14 @@ STORIES: tuple[Story, ...] = (
     after_an_error_the_sooner_of_backoff_and_owed_time_comes_first,
     a_pass_that_starts_at_the_owed_time_settles_it,
     a_pass_over_an_object_that_is_gone_by_its_end_is_owed_nothing,
+    an_own_write_to_an_owned_object_waits,
+    what_another_controller_of_the_process_writes_is_loud,
+    a_write_whose_answer_is_lost_makes_nothing_quiet,
+    what_is_not_answered_when_its_pass_ends_is_loud,
+    a_status_that_comes_before_its_answer_waits_where_any_status_does,
+    a_generic_event_is_loud,
+    a_stop_loses_what_is_owed_and_the_next_start_brings_the_key_back,
+    a_requeue_leaves_the_owed_time_standing,
+    an_unexpected_error_leaves_the_owed_time_standing,
+    a_pass_that_runs_into_its_time_out_leaves_the_owed_time_standing,
 )

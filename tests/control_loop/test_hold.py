@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from reconciler.api import CUSTOM_RESOURCE_DEFINITION
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.client import AiohttpTransport, Client, RestClient, load_config
 from reconciler.clock import LoopWallClock
@@ -21,7 +21,7 @@ from reconciler.errors import AlreadyExistsError, ApiError
 from reconciler.journal import Changed, EventSeen, Origin
 from reconciler.testing import InProcessTransport, run_virtual
 from reconciler.workqueue import Discipline
-from tests.control_loop.hold_stories import CRD, STORIES, TILES, Story, tell
+from tests.control_loop.hold_stories import CHIPS, DEFINITIONS, STORIES, TILES, Story, tell
 
 ON_BOTH_QUEUES = pytest.mark.parametrize("queue", ["priority", "classic"])
 
@@ -74,7 +74,8 @@ def test_an_event_waits_as_the_table_says(loudness: Loudness, mode: Any, status_
 def test_in_virtual_time(story: Story, queue: Discipline) -> None:
     async def main() -> None:
         transport = InProcessTransport(ApiServer(wall=LoopWallClock()))
-        await Client(RestClient(transport)).create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
+        for definition in DEFINITIONS:
+            await Client(RestClient(transport)).create(definition, resource=CUSTOM_RESOURCE_DEFINITION)
         await tell(story, transport, queue=queue, namespace="default", unit=1.0, tolerance=0.05)
 
     run_virtual(main())
@@ -117,12 +118,18 @@ async def on_real(
 
 
 async def install(client: Client) -> None:
-    """Install the definition if it is not there, and return when the server serves it, and its watches hold."""
-    with suppress(AlreadyExistsError):
-        await client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
+    """Install the definitions if they are not there; return when the server serves them, and their watches hold."""
+    for definition in DEFINITIONS:
+        with suppress(AlreadyExistsError):
+            await client.create(definition, resource=CUSTOM_RESOURCE_DEFINITION)
+    for kind in (TILES, CHIPS):
+        await until_served(client, kind)
+
+
+async def until_served(client: Client, kind: ResourceType) -> None:
     for tries in itertools.count():
         try:
-            await client.list(TILES)
+            await client.list(kind)
         except ApiError:
             assert tries < 100
             await asyncio.sleep(0.1)
@@ -133,7 +140,7 @@ async def install(client: Client) -> None:
     opened = ended = loop.time()
     while ended - opened < 2.5:
         opened = loop.time()
-        async with client.watch(TILES, timeout_seconds=3) as events:
+        async with client.watch(kind, timeout_seconds=3) as events:
             async for _ in events:
                 pass
         ended = loop.time()
