@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from timeit import repeat
 
@@ -27,6 +28,7 @@ def parts(classic_per_second: float | None, priority_per_second: float | None) -
         whole = f"{1e9 / per_second:.0f} measured" if per_second else "not measured"
         print(f"  {name} core: add {add:.0f}, take {take:.0f}, done {done:.0f}; a whole cycle {whole}")
     verdict = Verdict.QUEUED
+    print(f"  without answers: keys alone, in a deque and two sets {_price_of_keys_alone():.0f} a cycle")
     placed = _price(lambda: Placed("a", verdict, 1, NOW, NOW, NOW, 0, (), 1))
     item = _price(lambda: Item("a", 0, (), NOW, 1))
     asked = _price(lambda: Asked(1, (), 0, "c", "a", "event", "QUEUED", 0, 0, -1, 0, 1, 0))
@@ -58,6 +60,29 @@ def _steps(make: Callable[[], QueueCore[str]]) -> tuple[float, float, float]:
         for number, step in enumerate((add, take, done)):
             best[number] = min(best[number], repeat(step, number=1, repeat=1)[0] / len(KEYS) * 1e9)
     return best[0], best[1], best[2]
+
+
+def _price_of_keys_alone() -> float:
+    """What Go's classic queue keeps, in this interpreter: no causes, no times, no answers."""
+
+    def cycle() -> None:
+        line: deque[str] = deque()
+        dirty: set[str] = set()
+        held: set[str] = set()
+        for key in KEYS:
+            if key not in dirty:
+                dirty.add(key)
+                if key not in held:
+                    line.append(key)
+        for _ in KEYS:
+            key = line.popleft()
+            held.add(key)
+            dirty.discard(key)
+            held.discard(key)
+            if key in dirty:
+                line.append(key)
+
+    return min(repeat(cycle, number=1, repeat=20 * ROUNDS)) / len(KEYS) * 1e9
 
 
 async def _of_the_queue() -> tuple[float, float]:
