@@ -2,13 +2,15 @@
 The command `reconciler`: one file for a sub-command, loaded only when it is asked for.
 
 Sub-commands print and return an exit code: 0 for success, 1 for a failure, 2 for a request or a file that makes no
-sense, 130 after Ctrl-C. What they do lives in the rooms below; there is no logic of its own here.
+sense, 130 after Ctrl-C, 141 where nobody read the output to its end. What they do lives in the rooms below; there is no
+logic of its own here.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -48,8 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else 2
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, such as `| head`; what is left to flush at the exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except ConfigurationError as error:
         print(f"reconciler {arguments.command}: {error}", file=sys.stderr)
         return 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,13 @@ def test_the_help_teaches_with_a_file_that_works(tmp_path: Path, capsys: pytest.
     file.write_text("".join(line.strip() for line in smallest.splitlines()) + "\n")
     assert main(["conformance", str(file)]) == 0
     assert "1 passed, 0 failed" in capsys.readouterr().out
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback() -> None:
+    program = [sys.executable, "-m", "reconciler.cli", "conformance", str(LIMITERS), str(HAND)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # as `| head` does, only sooner
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
