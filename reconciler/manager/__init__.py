@@ -5,6 +5,6 @@ Leader election and metrics are not here yet.
 """
 
 from reconciler.manager.manager import Manager
-from reconciler.manager.runnables import Group, Runnable, run_in_order
+from reconciler.manager.runnables import Group, Runnable, Runnables
 
-__all__ = ["Group", "Manager", "Runnable", "run_in_order"]
+__all__ = ["Group", "Manager", "Runnable", "Runnables"]

@@ -15,7 +15,7 @@ from reconciler.control_loop import Controller
 from reconciler.errors import ConfigurationError
 from reconciler.instant import Clock, WallClock
 from reconciler.journal import Journal
-from reconciler.manager.runnables import Group, Runnable, run_in_order
+from reconciler.manager.runnables import Group, Runnable, Runnables
 from reconciler.observe import Check, HealthServer
 from reconciler.recorder import EventRecorder
 
@@ -89,25 +89,33 @@ class Manager:
             warn_above_bytes=warn_above_bytes,
         )
         self.cached_reader = CachedReader(self.cache, journal=self.journal)
-        self._grace = grace
         self._controllers: dict[str, Controller] = {}
-        self._runnables: list[tuple[Group, str, Runnable]] = [(Group.CACHES, "cache", self.cache)]
+        self._runnables = Runnables(grace)
+        self._runnables.add(Group.CACHES, "cache", self.cache)
         self._ready: dict[str, Check] = {"cache": self.cache.problem}
         self.health: HealthServer | None = None
         if health_address is not None:
             self.health = HealthServer(health_address, live={"ping": _nothing_wrong}, ready=self._ready)
-            self._runnables.append((Group.HEALTH, "health", self.health))
+            self._runnables.add(Group.HEALTH, "health", self.health)
 
     def add(self, runnable: Runnable, *, name: str, group: Group = Group.CONTROLLERS) -> None:
-        """Run something of your own with the manager; it must return soon after its `stopping` is set."""
-        self._runnables.append((group, name, runnable))
+        """
+        Run something of your own with the manager, at once if that runs already.
+
+        It must return soon after its `stopping` is set.
+
+        Raises:
+            ShutdownError: The manager stops, or has stopped.
+        """
+        self._runnables.add(group, name, runnable)
 
     def add_controller(self, controller: Controller) -> None:
         """
-        Run a controller.
+        Run a controller, at once if the manager runs already.
 
         Raises:
             ConfigurationError: There is one of that name: journal and metrics could not tell them apart.
+            ShutdownError: The manager stops, or has stopped.
         """
         if controller.name in self._controllers:
             raise ConfigurationError(f"there is a controller named {controller.name!r} already; give one another name")
@@ -131,11 +139,12 @@ class Manager:
         Cancelled: everything is cancelled at once.
 
         Raises:
+            ConfigurationError: It ran before.
             ShutdownError: Something had not ended after the grace period, or ended too soon.
             Exception: What crashed.
         """
         try:
-            await run_in_order(self._runnables, stopping=stopping, grace=self._grace)
+            await self._runnables.run(stopping)
         finally:
             await self._transport.aclose()
 

@@ -20,10 +20,11 @@ from enum import IntEnum
 from typing import Protocol
 
 import anyio
+from anyio.abc import TaskGroup
 
-from reconciler.errors import ShutdownError
+from reconciler.errors import ConfigurationError, ShutdownError
 
-__all__ = ["Group", "Runnable", "run_in_order"]
+__all__ = ["Group", "Runnable", "Runnables"]
 
 _log = logging.getLogger("reconciler.manager")
 
@@ -53,36 +54,68 @@ class _Running:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-async def run_in_order(
-    runnables: Sequence[tuple[Group, str, Runnable]], *, stopping: asyncio.Event, grace: timedelta
-) -> None:
+class Runnables:
     """
-    Run all of `runnables` until `stopping` is set, then stop them in reverse order of their groups.
+    What runs, in the order of its groups, before and while it runs.
 
-    Cancelled: all of them are cancelled at once.
-
-    Raises:
-        ShutdownError: Some had not ended after `grace`; they were cancelled.
-        Exception: A runnable's own error, the first one if several fail.
+    Args:
+        grace: How long all stops together may take.
     """
-    running = {group: [_Running(name, each) for g, name, each in runnables if g is group] for group in Group}
-    late: list[str] = []
-    try:
-        async with anyio.create_task_group() as tasks:
-            for group in Group:
-                for each in running[group]:
-                    tasks.start_soon(_run, each, name=each.name)
-            await stopping.wait()
-            with anyio.move_on_after(grace.total_seconds()):
-                for group in reversed(Group):
-                    await _stop(running[group])
-            late = [each.name for group in Group for each in running[group] if not each.ended.is_set()]
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as errors:
-        _log.error("stopped by an error: %s", "; ".join(repr(error) for error in errors.exceptions))
-        raise errors.exceptions[0] from errors
-    if late:
-        raise ShutdownError(f"not ended after {grace.total_seconds():g} s, cancelled: {', '.join(late)}")
+
+    def __init__(self, grace: timedelta) -> None:
+        self._grace = grace
+        self._running: dict[Group, list[_Running]] = {group: [] for group in Group}
+        self._tasks: TaskGroup | None = None
+        self._has_stopped = False
+
+    def add(self, group: Group, name: str, runnable: Runnable) -> None:
+        """
+        Run `runnable` with the others; at once, if they run already.
+
+        Raises:
+            ShutdownError: They stop, or have stopped: it would never run.
+        """
+        if self._has_stopped:
+            raise ShutdownError(f"{name} cannot be added: the manager stops, or has stopped")
+        added = _Running(name, runnable)
+        self._running[group].append(added)
+        if self._tasks is not None:
+            self._tasks.start_soon(_run, added, name=name)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """
+        Run all until `stopping` is set, then stop them in reverse order of their groups.
+
+        Cancelled: all of them are cancelled at once.
+
+        Raises:
+            ConfigurationError: It ran before.
+            ShutdownError: Some had not ended after the grace period; they were cancelled.
+            Exception: A runnable's own error, the first one if several fail.
+        """
+        if self._tasks is not None:
+            raise ConfigurationError("a manager runs once: make another one")
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                for each in self._each():
+                    self._tasks.start_soon(_run, each, name=each.name)
+                await stopping.wait()
+                self._has_stopped = True
+                with anyio.move_on_after(self._grace.total_seconds()):
+                    for group in reversed(Group):
+                        await _stop(self._running[group])
+                late = [each.name for each in self._each() if not each.ended.is_set()]
+                self._tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:
+            _log.error("stopped by an error: %s", "; ".join(repr(error) for error in errors.exceptions))
+            raise errors.exceptions[0] from errors
+        finally:
+            self._has_stopped = True
+        if late:
+            raise ShutdownError(f"not ended after {self._grace.total_seconds():g} s, cancelled: {', '.join(late)}")
+
+    def _each(self) -> list[_Running]:
+        return [each for group in Group for each in self._running[group]]
 
 
 async def _run(running: _Running) -> None:

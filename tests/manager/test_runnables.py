@@ -9,13 +9,17 @@ import aiohttp
 import anyio
 import pytest
 
+from reconciler.api import ResourceType
 from reconciler.apiserver import ApiServer
 from reconciler.builder import controller_managed_by
 from reconciler.clock import LoopWallClock
 from reconciler.controllers.notification import NotificationRequest
 from reconciler.errors import ConfigurationError, ShutdownError
-from reconciler.manager import Group, Manager, run_in_order
+from reconciler.manager import Group, Manager, Runnables
+from reconciler.reconcile import Request
 from reconciler.testing import InProcessTransport, run_virtual
+
+NAMESPACES = ResourceType("", "v1", "Namespace", "namespaces", is_namespaced=False)
 
 
 @dataclass
@@ -47,8 +51,10 @@ def run_parts(*parts: tuple[Group, Part], stop_after: float = 10, grace: float =
     async def main() -> float:
         stopping = asyncio.Event()
         asyncio.get_running_loop().call_later(stop_after, stopping.set)
-        named = [(group, part.name, part) for group, part in parts]
-        await run_in_order(named, stopping=stopping, grace=timedelta(seconds=grace))
+        runnables = Runnables(timedelta(seconds=grace))
+        for group, part in parts:
+            runnables.add(group, part.name, part)
+        await runnables.run(stopping)
         return asyncio.get_running_loop().time()
 
     return run_virtual(main())
@@ -117,14 +123,78 @@ def test_a_cancelled_run_cancels_every_part_at_once() -> None:
     said: list[str] = []
 
     async def main() -> float:
-        parts = [(group, group.name, Part(group.name, said, ends_after=99)) for group in Group]
+        runnables = Runnables(timedelta(seconds=30))
+        for group in Group:
+            runnables.add(group, group.name, Part(group.name, said, ends_after=99))
         with anyio.move_on_after(3) as scope:
-            await run_in_order(parts, stopping=asyncio.Event(), grace=timedelta(seconds=30))
+            await runnables.run(asyncio.Event())
         assert scope.cancelled_caught
         return asyncio.get_running_loop().time()
 
     assert run_virtual(main()) == 3
     assert sorted(said[4:]) == sorted(f"{group.name} is cancelled" for group in Group)
+
+
+def test_what_is_added_while_the_others_run_runs_at_once_and_stops_in_the_order_of_its_group() -> None:
+    said: list[str] = []
+
+    async def main() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        runnables = Runnables(timedelta(seconds=30))
+        runnables.add(Group.CACHES, "cache", Part("cache", said))
+        late = Part("late", said, ends_after=5)
+        loop.call_later(3, runnables.add, Group.CONTROLLERS, "late", late)
+        loop.call_later(4, said.append, "at 4 s")
+        loop.call_later(10, stopping.set)
+        await runnables.run(stopping)
+
+    run_virtual(main())
+    assert said == ["cache starts", "late starts", "at 4 s", "late ends", "cache ends"]
+
+
+def test_what_is_added_to_a_manager_that_stops_or_has_stopped_is_refused() -> None:
+    said: list[str] = []
+
+    async def main() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        manager = Manager(InProcessTransport(ApiServer(wall=LoopWallClock())))
+        manager.add(Part("slow", said, ends_after=5), name="slow")
+        loop.call_later(10, stopping.set)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(manager.run(stopping))
+            await asyncio.sleep(12)
+            with pytest.raises(ShutdownError, match="late cannot be added: the manager stops, or has stopped"):
+                manager.add(Part("late", said), name="late")
+        with pytest.raises(ShutdownError, match="late cannot be added"):
+            manager.add(Part("late", said), name="late")
+        with pytest.raises(ConfigurationError, match="a manager runs once"):
+            await manager.run(stopping)
+
+    run_virtual(main())
+    assert said == ["slow starts", "slow ends"]
+
+
+def test_a_controller_that_is_added_to_a_running_manager_reconciles_what_is_there() -> None:
+    seen: list[str] = []
+
+    async def reconcile(request: Request) -> None:
+        seen.append(request.name)
+
+    async def main() -> None:
+        stopping = asyncio.Event()
+        manager = Manager(InProcessTransport(ApiServer(wall=LoopWallClock())))
+        await manager.client.create({"metadata": {"name": "there"}}, resource=NAMESPACES)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(manager.run(stopping))
+            await asyncio.sleep(5)
+            controller_managed_by(manager).for_(NAMESPACES).complete(reconcile)
+            await asyncio.sleep(5)
+            stopping.set()
+
+    run_virtual(main())
+    assert "there" in seen
 
 
 class ClosedOnce(InProcessTransport):
