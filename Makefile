@@ -1,7 +1,7 @@
 # make setup   a virtual environment with everything, in .venv
 # make demo    retries, live, on the embedded API server
 # make test    every test; those on a real kube-apiserver wherever Go is present
-# make bench   how fast it is, beside Go's queues where Go is present
+# make bench   how fast it is, beside Go where Go is present, and beside kopf (about 10 minutes)
 # make oracle  record every trace again from the Go libraries, and compare (needs Go 1.26)
 # make schedules  ten thousand schedules of the lost retry's scenario
 # make lint    format, style, types, direction of imports
@@ -11,6 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/peers
 
 .PHONY: help setup demo test bench oracle schedules lint format envtest changelog clean
 
@@ -34,7 +35,15 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
+## Peers have an environment of their own, so that nobody who uses the library installs them.
 bench: setup
+	@cmp -s benchmarks/requirements.txt $(PEERS)/.installed || { \
+	  echo "Installing the peers of the benchmarks into $(PEERS) ..."; \
+	  $(BIN)/python -m venv $(PEERS) && \
+	  $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --requirement benchmarks/requirements.txt && \
+	  cp benchmarks/requirements.txt $(PEERS)/.installed; } || \
+	  echo "They could not be installed; the benchmarks go on without them."
 	$(BIN)/python -m benchmarks
 
 oracle:

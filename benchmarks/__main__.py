@@ -1,8 +1,9 @@
 """
-Measure the queues beside Go's, and the journal, and print the ratios.
+Measure the queues beside Go's, the journal, and the cache beside its peers, and print the ratios.
 
 Our cases and Go's take turns, several rounds each, and the best round counts: whatever else the machine does only slows
-a round. Go runs on one processor, as our one loop does. Without Go the peer is asyncio's own queue alone.
+a round. Go's queues run on one processor, as our one loop does. Without Go the peer is asyncio's own queue alone. What
+follows the queues has a page of its own: benchmarks/informer.py.
 
 Run: make bench, or python -m benchmarks [--rounds N] [--quick]
 """
@@ -16,11 +17,12 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.informer import report
 from benchmarks.parts import parts
-from benchmarks.peers import GoQueues
+from benchmarks.peers import GoQueues, say
 from benchmarks.queues import DELAYED, CoreCases, QueueCases, keys, plain_queue
 from reconciler.workqueue import ClassicCore, ClassicQueue, PriorityCore, PriorityQueue
 
@@ -42,7 +44,7 @@ CYCLES = {
     "bytes_ready": (DELAYED,),
     "bytes_delayed": (DELAYED,),
 }
-WHO = {"core": CORES, "queue": QUEUES, "journalled": JOURNALLED}
+WHO: Mapping[str, Mapping[str, object]] = {"core": CORES, "queue": QUEUES, "journalled": JOURNALLED}
 
 
 class Table:
@@ -65,9 +67,9 @@ class Table:
 
 def main() -> int:
     """Measure, print, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0].strip())
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n\n")[0].strip())
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each case; the best counts (default: 3)")
-    parser.add_argument("--quick", action="store_true", help="one round, and none with 100,000 keys")
+    parser.add_argument("--quick", action="store_true", help="one round, and none with 100,000 keys or objects")
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
     table = Table()
@@ -78,15 +80,17 @@ def main() -> int:
             "beside client-go and controller-runtime as released" if go else "Go is not on PATH: no ratio to its queues"
         )
         for case, counts in CYCLES.items():
-            _say(f"measuring {case} ...")
+            say(f"measuring {case} ...")
             for _ in range(rounds):
                 _measure(table, go, case, [count for count in counts if not (options.quick and count > 1_000)])
-    _say("")
+    say("")
     _print(table)
     _goals(table)
     parts(table.get("core", "classic", "fill_and_drain", 1_000), table.get("core", "priority", "fill_and_drain", 1_000))
     sys.stdout.flush()
-    return subprocess.run([sys.executable, str(Path(__file__).parent / "journal.py")], check=False).returncode
+    code = subprocess.run([sys.executable, str(Path(__file__).parent / "journal.py")], check=False).returncode
+    report(rounds=rounds, is_quick=options.quick)
+    return code
 
 
 def _measure(table: Table, go: GoQueues | None, case: str, counts: Sequence[int]) -> None:
@@ -104,8 +108,8 @@ def _measure(table: Table, go: GoQueues | None, case: str, counts: Sequence[int]
                     table.note(who, queue, case, count, work(names))
         if case == "fill_and_drain":
             table.note("asyncio", "-", case, count, plain_queue(names))
-            for queue, cases in JOURNALLED.items():
-                table.note("journalled", queue, "batches", count, cases.batches(names))
+            for queue, journalled in JOURNALLED.items():
+                table.note("journalled", queue, "batches", count, journalled.batches(names))
 
 
 def _print(table: Table) -> None:
@@ -159,12 +163,6 @@ def _goals(table: Table) -> None:
             table.get("core", queue, "fill_and_drain", 100_000),
         )
         goal(f"{queue} core, 100,000 keys to 1,000 (a logarithm would be 0.60)", many, few, 0.6)
-
-
-def _say(text: str) -> None:
-    """Show what goes on, on a terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

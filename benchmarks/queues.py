@@ -107,7 +107,7 @@ class CoreCases:
             core.add(key, now=NOW, ready_at=ready_at)
         weight, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert core.snapshot
+        assert core.snapshot()
         return weight / len(names)
 
 
