@@ -65,7 +65,8 @@ def test_without_a_gate_own_writes_use_up_all_attempts_within_150_ms(told: Modul
     assert len(ends) == 5
     assert ends[-1] - ends[0] < 0.150
     (loop,) = [finding for finding in take.explanation.findings if finding.kind is FindingKind.HOT_LOOP]
-    assert (loop.is_certain, loop.fields) == (True, ("status.attempts",))
+    # It came to rest by itself, as a chain of phases does, so it is something to check.
+    assert (loop.is_certain, loop.fields) == (False, ("status.attempts",))
 
 
 @ON_BOTH

@@ -7,14 +7,14 @@ and what ran, and not whether the work was finished.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from reconciler.journal.hotloop import Round, longest_loop
+from reconciler.journal.hotloop import Loop, Round, longest_loop
 from reconciler.journal.lost import Loss, find_loss
 from reconciler.journal.present import Present
-from reconciler.journal.records import Asked, EventSeen, Record
+from reconciler.journal.records import Asked, Changed, EventSeen, Record
 from reconciler.journal.sentence import Sentence, event_in_words, seconds_in_words
 
 __all__ = ["Finding", "FindingKind", "findings_of", "hot_loop", "lost_wake_up"]
@@ -41,6 +41,7 @@ class Finding:
         due_at: When the lost wake-up would have come; None for other kinds.
         fields: The fields that changed in every round of a hot loop.
         rounds: Rounds of a hot loop.
+        others: The controllers, or other keys, whose writes answer this key's in a hot loop; empty if it needs none.
     """
 
     kind: FindingKind
@@ -50,6 +51,7 @@ class Finding:
     due_at: int | None = None
     fields: tuple[str, ...] = ()
     rounds: int = 0
+    others: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -59,10 +61,30 @@ class Finding:
 
 _ROUNDS_CERTAIN = 5
 
+_PARTS: Mapping[int, str] = {
+    int(Changed.GENERATION): "spec",
+    int(Changed.LABELS): "labels",
+    int(Changed.ANNOTATIONS): "annotations",
+    int(Changed.FINALIZERS): "finalizers",
+    int(Changed.OWNERS): "owner references",
+    int(Changed.OTHER): "status or other",
+}
+"""What a change of each part is called; a generation moves with the spec."""
 
-def findings_of(records: Sequence[Record], present: Present, links: Mapping[int, int]) -> tuple[Finding, ...]:
-    """Return what all detectors say of one key's records; `links` leads from own events to the writes that did them."""
-    found = (lost_wake_up(records, present, links), hot_loop(records, links))
+
+def findings_of(
+    records: Sequence[Record], present: Present, links: Mapping[int, int], neighbours: Iterable[Record] = ()
+) -> tuple[Finding, ...]:
+    """
+    Return what all detectors say of one key's records.
+
+    Args:
+        records: Oldest first.
+        present: What stands after them.
+        links: From own events to the writes that did them.
+        neighbours: Records of other controllers and keys, whose writes may be what the key's events show.
+    """
+    found = (lost_wake_up(records, present, links), hot_loop(records, links, neighbours))
     return tuple(finding for finding in found if finding is not None)
 
 
@@ -93,39 +115,78 @@ def lost_wake_up(
     return Finding(FindingKind.LOST_WAKE_UP, Sentence(parts), loss.record_ids(), loss.is_certain, loss.due_at)
 
 
-def hot_loop(records: Sequence[Record], links: Mapping[int, int]) -> Finding | None:
+def hot_loop(records: Sequence[Record], links: Mapping[int, int], neighbours: Iterable[Record] = ()) -> Finding | None:
     """
     Say whether the controller keeps itself busy: its own write comes back as an event, whose pass writes again.
 
-    At least 3 rounds in a row, with no foreign event, no change of generation and no waiting in between. The longest
-    run is told, the latest of equals. It is certain from 5 rounds on, unless it is known that no field changed in every
-    round: fewer can be the steps of a state machine.
+    A write is known in an event by the version of its answer, also one that carried no resourceVersion. Another
+    controller of the process may stand between the two: it answers the write by one of its own, which starts the pass.
+
+    At least 3 rounds in a row over one object, with no foreign event and no waiting in between. The longest run is
+    told, the latest of equals. It is certain from 5 rounds on, as fewer can be the steps of a state machine; and not
+    where it came to rest by itself, where it is known that nothing changed in every round, or where the other
+    controller writes something else than this one.
 
     Args:
         records: Of one key, oldest first.
         links: From own events to the writes that did them.
+        neighbours: Records of other controllers and keys, whose writes may be what the key's events show.
     """
-    rounds = longest_loop(records, links)
-    if not rounds:
+    loop = longest_loop(records, links, neighbours)
+    if loop is None:
         return None
+    rounds = loop.rounds
     fields = _fields_in_all(rounds)
-    is_known = all(one.fields for one in rounds)
+    others = sorted({_who(one) for one in rounds if one.answer is not None})
     span = rounds[-1].started.at - rounds[0].wrote.at
     text = (
         f"{len(rounds)} rounds in {seconds_in_words(span)}, from ",
         rounds[0].wrote.at,
-        f": each pass wrote ({rounds[-1].wrote.verb} {rounds[-1].wrote.target}), and that write alone brought the next "
-        f"pass; {_flipping(fields, is_known=is_known)}",
+        f": each pass wrote ({rounds[-1].wrote.verb} {rounds[-1].wrote.target}), {_brought(rounds, others)}; "
+        f"{_resting(loop)}{_flipping(rounds, fields)}{_unknown_to_hold(rounds)}",
     )
     ids = {record.id for one in rounds for record in (one.wrote, one.event, one.started)}
     return Finding(
         FindingKind.HOT_LOOP,
         Sentence(text),
         tuple(sorted(ids)),
-        is_certain=len(rounds) >= _ROUNDS_CERTAIN and (bool(fields) or not is_known),
+        is_certain=_is_certain(loop, fields),
         fields=fields,
         rounds=len(rounds),
+        others=tuple(others),
     )
+
+
+def _is_certain(loop: Loop, fields: Sequence[str]) -> bool:
+    if loop.times < _ROUNDS_CERTAIN or loop.rest is not None:
+        return False
+    if any(one.answer is not None and one.answer.target != one.wrote.target for one in loop.rounds):
+        return False
+    return bool(fields) or (not _is_known(loop.rounds) and bool(_parts_in_all(loop.rounds)))
+
+
+def _who(one: Round) -> str:
+    answer = one.answer
+    assert answer is not None
+    return answer.scope if answer.scope != one.started.scope else f"{answer.scope} {answer.key}"
+
+
+def _brought(rounds: Sequence[Round], others: Sequence[str]) -> str:
+    if not others:
+        return "and that write alone brought the next pass"
+    last = next(one.answer for one in reversed(rounds) if one.answer is not None)
+    return (
+        f"{' and '.join(others)} wrote in return ({last.verb} {last.target}), and nothing but these writes brought the "
+        "next pass"
+    )
+
+
+def _resting(loop: Loop) -> str:
+    return f"pass #{loop.rest.id} then wrote nothing; " if loop.rest is not None else ""
+
+
+def _is_known(rounds: Sequence[Round]) -> bool:
+    return all(one.fields for one in rounds)
 
 
 def _fields_in_all(rounds: Sequence[Round]) -> tuple[str, ...]:
@@ -133,16 +194,35 @@ def _fields_in_all(rounds: Sequence[Round]) -> tuple[str, ...]:
     return tuple(sorted(field for field in named if all(_names(one, field) for one in rounds)))
 
 
+def _parts_in_all(rounds: Sequence[Round]) -> tuple[str, ...]:
+    """Return the parts of the object, in words, that changed in every round."""
+    return tuple(word for part, word in _PARTS.items() if all(one.changed & part for one in rounds))
+
+
 def _names(one: Round, field: str) -> bool:
     # The write that makes `status` names `status`, and with it all that is in it.
     return any(field == path or field.startswith(f"{path}.") for path in one.fields)
 
 
-def _flipping(fields: Sequence[str], *, is_known: bool) -> str:
+def _flipping(rounds: Sequence[Round], fields: Sequence[str]) -> str:
     if fields:
         more = f" and {len(fields) - _FIELDS_SHOWN} more" if len(fields) > _FIELDS_SHOWN else ""
         return f"changed each time: {', '.join(fields[:_FIELDS_SHOWN])}{more}"
-    return "no field changed in every round" if is_known else "which fields changed is not recorded"
+    if _is_known(rounds):
+        return "no field changed in every round"
+    parts = _parts_in_all(rounds)
+    if not parts:
+        return "no part of the object changed in every round"
+    return f"changed each time: {', '.join(parts)}; which fields is not recorded"
+
+
+def _unknown_to_hold(rounds: Sequence[Round]) -> str:
+    if any(one.wrote.old_version or one.answer is not None for one in rounds):
+        return ""
+    return (
+        "; the writes carried no resourceVersion, so Result(hold=True) takes them for another's: write what was read "
+        "(update, status.update), or nothing where nothing changed"
+    )
 
 
 def _asking(loss: Loss) -> tuple[str | int, ...]:

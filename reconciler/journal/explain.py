@@ -7,11 +7,12 @@ fault is another question: `findings` has the answer.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.journal.detect import Finding, findings_of
+from reconciler.journal.hotloop import ROUNDS_MIN, unexplained_versions
 from reconciler.journal.present import Present
 from reconciler.journal.records import Asked, EventSeen, Origin, PassEnded, Record, Wrote
 from reconciler.journal.sentence import Sentence, Tell, in_words, seconds_in_words
@@ -101,10 +102,12 @@ class Explanation:
 
 def explain(journal: Journal, scope: str, key: Hashable) -> Explanation:
     """Return the history of one key; for a key nobody ever saw, one without records."""
+    records = journal.records(scope, key)
     return explain_records(
         scope,
         key,
-        journal.records(scope, key),
+        records,
+        neighbours=_neighbours(journal, scope, key, records),
         present=journal.present(scope, key),
         evicted=journal.evicted(scope, key),
         pinned=journal.pinned(scope, key),
@@ -117,6 +120,7 @@ def explain_records(
     key: Hashable,
     records: Sequence[Record],
     *,
+    neighbours: Iterable[Record] = (),
     present: Present | None = None,
     evicted: int = 0,
     pinned: int = 0,
@@ -129,6 +133,7 @@ def explain_records(
         scope: The controller.
         key: The queue's key.
         records: All of this key and controller.
+        neighbours: Of other controllers and keys: those whose writes may be what the key's events show.
         present: What stands after them; None derives it from them.
         evicted: As in `Explanation`.
         pinned: As in `Explanation`.
@@ -157,7 +162,7 @@ def explain_records(
         delayed=present.delayed if is_standing else None,
         owed_at=present.owed.due_at if present.owed is not None and is_standing else None,
         wakes=wakes_of(present),
-        findings=findings_of(records, present, links),
+        findings=findings_of(records, present, links, neighbours),
         links=links,
         pinned=pinned,
         keys_evicted=keys_evicted,
@@ -242,9 +247,25 @@ _NOW = {
 }
 
 
+def _neighbours(journal: Journal, scope: str, key: Hashable, records: Sequence[Record]) -> Iterator[Record]:
+    """Yield the records of other keys that wrote what this key's events show; none where they cannot be a loop."""
+    versions = unexplained_versions(records, _links(records))
+    if len(versions) < ROUNDS_MIN:
+        return
+    for place in journal.places():
+        others = journal.records(*place) if place != (scope, key) else ()
+        if any(isinstance(record, Wrote) and record.new_version in versions for record in others):
+            yield from others
+
+
 def _links(records: Sequence[Record]) -> dict[int, int]:
     """Lead from each own event to the write that produced its version; a write's answer may come after its event."""
-    writes = {record.new_version: record for record in records if isinstance(record, Wrote) and record.new_version}
+    # One that may have changed nothing would stand before the write whose version it returned.
+    writes = {
+        record.new_version: record
+        for record in records
+        if isinstance(record, Wrote) and (record.verb == "create" or record.old_version not in {"", record.new_version})
+    }
     links: dict[int, int] = {}
     for event in records:
         wrote = writes.get(event.new_version) if isinstance(event, EventSeen) else None
@@ -257,5 +278,4 @@ def _is_linked(wrote: Wrote, event: EventSeen) -> bool:
     if event.verb == "create":
         return wrote.verb == "create"
     # A write without a precondition may have changed nothing, and returned a version that somebody else made.
-    is_sure = wrote.old_version not in {"", wrote.new_version}
-    return event.verb == "update" and event.origin is not Origin.FOREIGN and is_sure
+    return event.verb == "update" and event.origin is not Origin.FOREIGN and wrote.verb != "create"

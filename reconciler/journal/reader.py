@@ -48,7 +48,8 @@ class JournalFile:
     def explain(self, key: str, *, scope: str) -> Explanation:
         """Return the history of one key of one controller, from the records that were asked for."""
         records = [record for record in self.records if record.key == key and record.scope == scope]
-        return explain_records(scope, key, records)
+        others = [record for record in self.records if record.key != key or record.scope != scope]
+        return explain_records(scope, key, records, neighbours=others)
 
 
 def read_journal(path: str | os.PathLike[str], *, keep: Callable[[Record], bool] | None = None) -> JournalFile:

@@ -94,11 +94,21 @@ class Scribe:
     def start(self, *causes: int) -> int:
         return self.journal.append(PassStarted(self.journal.new_id(), causes, self.now, self.scope, self.key, 0, 0))
 
-    def write(self, started: int, old: str, new: str, *, verb: str = "update", code: int = 200) -> int:
+    def write(
+        self,
+        started: int,
+        old: str,
+        new: str,
+        *,
+        verb: str = "update",
+        target: str = "widgets/status default/a",
+        code: int = 200,
+        sent_after: int = 0,
+    ) -> int:
         return self.journal.append(
             Wrote(
-                self.journal.new_id(), (started,), self.now, self.scope, self.key, verb, "widgets/status default/a",
-                old, new, code,
+                self.journal.new_id(), (started,), self.now, self.scope, self.key, verb, target, old, new, code,
+                sent_after=sent_after,
             )
         )  # fmt: skip
 

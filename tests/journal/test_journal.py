@@ -30,6 +30,7 @@ from reconciler.journal import (
 from reconciler.reconcile import Request
 from reconciler.testing import run_virtual
 from reconciler.workqueue import Verdict
+from tests.journal.scribe import Scribe
 
 
 def asked(
@@ -202,3 +203,15 @@ def test_one_function_may_subscribe_twice_and_each_subscription_ends_by_itself()
     end()
     asked(journal, "a")
     assert len(told) == 3
+
+
+def test_records_of_one_key_of_two_controllers_are_kept_apart() -> None:
+    journal = Journal()
+    one, two = (Scribe(journal, "default/a", scope) for scope in ("one", "two"))
+    # In turns, so that the newest record is always the other one's.
+    written = [scribe.event() for scribe in (one, two, one, two)]
+    kept = [record.id for scope in ("one", "two") for record in journal.records(scope, "default/a")]
+    assert kept == [*written[::2], *written[1::2]]
+    assert journal.places() == (("one", "default/a"), ("two", "default/a"))
+    with pytest.raises(ConfigurationError, match="one, two"):
+        journal.explain("default/a")

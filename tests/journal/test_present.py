@@ -63,7 +63,7 @@ class Feed:
             origin=origin,
         )  # fmt: skip
         sighting = None if what == "generic" else Sighting("uid", is_primary=True)
-        sink.seen(seen, (A,), is_low_priority=False, sighting=sighting)
+        sink.seen(seen, (A,), sighting=sighting)
 
 
 def held_and_told(
