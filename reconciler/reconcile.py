@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, Protocol, Self, cast
 
+import msgspec
+
 from reconciler.api import ObjectKey
 
 __all__ = ["ReconcileFunction", "Reconciler", "Request", "Result"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, order=True, gc=False):
     """
     The name of the object to reconcile; never what happened to it.
 

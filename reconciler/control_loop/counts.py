@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from reconciler.control_loop.outcome import EFFECTS, Ending
-from reconciler.journal import Asked, Journal, PassEnded, Promoted, Record
+from reconciler.journal import Asked, EventSeen, Journal, PassEnded, Promoted, Record
 from reconciler.workqueue import Verdict
 
 __all__ = ["Counts", "CountsReader"]
@@ -77,12 +77,14 @@ class CountsReader:
         if record.scope != self._scope:
             return
         match record:
-            case PassEnded():
-                self._endings[_ENDINGS[record.ending]] += 1
-                self._timeouts += record.is_timed_out
+            case EventSeen():
+                pass  # as many as all the others, so the look at them ends here
             case Asked():
                 self._adds += record.verdict in _ADDS
                 self._retries += record.asked_for > record.at and record.verdict != Verdict.SHUT_DOWN.value
+            case PassEnded():
+                self._endings[_ENDINGS[record.ending]] += 1
+                self._timeouts += record.is_timed_out
             case Promoted():
                 self._adds += record.verdict in _ADDS
             case _:

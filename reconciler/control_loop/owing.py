@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from reconciler.client import OwnWrites
 from reconciler.control_loop.hold import HoldMode, Loudness, OwedTime, can_wait
-from reconciler.instant import Instant
+from reconciler.instant import Clock
 from reconciler.journal import Changed, EventSeen, Origin
 from reconciler.reconcile import Request
 from reconciler.source import Sighting
@@ -22,8 +24,7 @@ _PARKED_MAX = 64
 """Events of one pass that are looked at again when it ends; one more, and the key is loud."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True, gc=False):
     """An event that may turn out to be quiet."""
 
     event: EventSeen
@@ -69,16 +70,16 @@ class OwedTimes:
         return self._uids.get(key, "")
 
     def identify(self, key: Request, event: EventSeen, sighting: Sighting) -> OwedTime | None:
-        """Take note of the object behind `key`; return what was owed to it if it is gone."""
-        if not sighting.is_primary:
-            return None
+        """Take note of the primary object behind `key`; return what was owed to it if it is gone."""
         if event.verb == "delete":
             self._uids.pop(key, None)
         else:
             self._uids[key] = sighting.uid
         owed = self._owed.get(key)
+        if owed is None:
+            return None
         is_gone = event.verb == "delete" or bool(event.changed & Changed.UID) or event.verb == "create"
-        if owed is None or not is_gone:
+        if not is_gone:
             return None
         # A created object under a key that is owed something: the deletion of the former one was missed.
         is_same = owed.uid in {"", sighting.uid}
@@ -145,10 +146,10 @@ class OwedTimes:
         owed, self._owed = self._owed, {}
         yield from owed.items()
 
-    def standing(self, key: Request, now: Instant) -> OwedTime | None:
-        """Return what is owed to `key` and not due yet."""
+    def standing(self, key: Request, clock: Clock) -> OwedTime | None:
+        """Return what is owed to `key` and not due yet; the clock is read only where something is owed."""
         owed = self._owed.get(key)
-        return owed if owed is not None and now < owed.due_at else None
+        return owed if owed is not None and clock.now() < owed.due_at else None
 
     def _again(self, waiting: Waiting) -> Waiting:
         """Ask the ledger once more about an event whose origin was not known."""

@@ -9,8 +9,9 @@ retention.py says which. What was evicted is counted and shown.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
+from itertools import chain
 
 from reconciler.errors import ConfigurationError
 from reconciler.journal.explain import Explanation, explain
@@ -78,14 +79,17 @@ class Journal:
         self._keys_max = min(keys_max, records_max)
         self._records_max = records_max
         self._is_retaining = is_retaining
-        self._rings: dict[tuple[str, Hashable], Ring] = {}
-        self._leavers = Leavers()
+        # By scope, then by key: a tuple of the two for each key would cost 80 bytes, and a hash of it for each record.
+        self._rings: dict[str, dict[Hashable, Ring]] = {}
+        self._keys = 0
+        # None until the first key must leave: most journals have room for all of theirs.
+        self._leavers: Leavers | None = None
         # Rings that were over their share when somebody last looked at all of them, the longest silent first.
         self._over: deque[Ring] = deque()
         # The key of the newest record, and its ring: records of one key often come in a row, and a hash costs more.
         self._scope: str = ""
         self._key: Hashable = _NOBODY
-        self._ring = Ring(("", _NOBODY))
+        self._ring = Ring("", _NOBODY)
         self._count = 0
         self._last_id = 0
         self._keys_evicted = 0
@@ -97,6 +101,11 @@ class Journal:
     def new_id(self) -> int:
         """Return the id for the next record; ids start at 1 and rise."""
         self._last_id += 1
+        return self._last_id
+
+    @property
+    def last_id(self) -> int:
+        """The newest id that was given out; 0 at the start."""
         return self._last_id
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
@@ -119,14 +128,14 @@ class Journal:
     def append(self, record: Record) -> int:
         """Take a record, and return its id."""
         if self._is_retaining:
-            if record.key is self._key and record.scope is self._scope:
+            if record.key == self._key and record.scope is self._scope:
                 ring = self._ring
                 ring.records.append(record)
             else:
                 ring = self._turn_to(record)
-            if ring.is_aside:
+            if ring.is_aside and self._leavers is not None:
                 self._leavers.enter(ring)
-            if type(record) is EventSeen:
+            if type(record) is EventSeen and (ring.is_gone or record.verb == "delete"):
                 self._look(ring, record)
             self._count += 1
             if len(ring.records) > self._per_key_max:
@@ -145,27 +154,27 @@ class Journal:
 
     def records(self, scope: str, key: Hashable) -> tuple[Record, ...]:
         """Return what is kept for one key of one controller, oldest first."""
-        ring = self._rings.get((scope, key))
+        ring = self._ring_of(scope, key)
         return tuple(ring.records) if ring else ()
 
     def evicted(self, scope: str, key: Hashable) -> int:
         """Return how many older records of this key are gone; not counted: what it had before it was evicted whole."""
-        ring = self._rings.get((scope, key))
+        ring = self._ring_of(scope, key)
         return ring.evicted if ring else 0
 
     def pinned(self, scope: str, key: Hashable) -> int:
         """Return how many of the key's first records are older than what is gone: they explain what stands for it."""
-        ring = self._rings.get((scope, key))
+        ring = self._ring_of(scope, key)
         return ring.pinned if ring else 0
 
     def present(self, scope: str, key: Hashable) -> Present:
         """Return what stands for a key, also where the records that made it are gone. It is to be read only."""
-        ring = self._rings.get((scope, key))
+        ring = self._ring_of(scope, key)
         return ring.present() if ring else Present()
 
     def places(self) -> tuple[tuple[str, Hashable], ...]:
         """Return the (scope, key) pairs that have records, the longest silent first."""
-        return tuple(sorted(self._rings, key=lambda place: self._rings[place].last_id))
+        return tuple((ring.scope, ring.key) for ring in sorted(self._all_rings(), key=lambda ring: ring.last_id))
 
     @property
     def keys_evicted(self) -> int:
@@ -186,29 +195,43 @@ class Journal:
         return explain(self, scope if scope is not None else self._scope_of(key), key)
 
     def __repr__(self) -> str:
-        return f"<Journal {self._count} records of {len(self._rings)} keys, {self._keys_evicted} keys evicted>"
+        return f"<Journal {self._count} records of {self._keys} keys, {self._keys_evicted} keys evicted>"
 
     def _scope_of(self, key: Hashable) -> str:
-        scopes = sorted(scope for scope, other in self._rings if other == key)
+        scopes = sorted(scope for scope, rings in self._rings.items() if key in rings)
         if len(scopes) > 1:
             raise ConfigurationError(
                 f"several controllers have records of {key}: {', '.join(scopes)}; name one with scope=..."
             )
         return scopes[0] if scopes else ""
 
+    def _ring_of(self, scope: str, key: Hashable) -> Ring | None:
+        rings = self._rings.get(scope)
+        return None if rings is None else rings.get(key)
+
+    def _all_rings(self) -> Iterator[Ring]:
+        return chain.from_iterable(rings.values() for rings in self._rings.values())
+
     def _turn_to(self, record: Record) -> Ring:
         """Put `record` into the ring of its key, which becomes the newest."""
-        place = (record.scope, record.key)
-        ring = self._rings.get(place)
+        scope, key = record.scope, record.key
+        rings = self._rings.get(scope)
+        ring = None if rings is None else rings.get(key)
         if ring is None:
-            if len(self._rings) >= self._keys_max:
-                self._evict_key()
-            ring = self._rings[place] = Ring(place)
-            ring.records.append(record)
-            self._leavers.enter(ring)
+            ring = self._begin(record)
         else:
             ring.records.append(record)
-        self._scope, self._key, self._ring = record.scope, record.key, ring
+        self._scope, self._key, self._ring = scope, key, ring
+        return ring
+
+    def _begin(self, record: Record) -> Ring:
+        if self._keys >= self._keys_max:
+            self._evict_key()
+        ring = Ring(record.scope, record.key, [record])
+        self._rings.setdefault(ring.scope, {})[ring.key] = ring
+        self._keys += 1
+        if self._leavers is not None:
+            self._leavers.enter(ring)
         return ring
 
     def _look(self, ring: Ring, event: EventSeen) -> None:
@@ -219,11 +242,12 @@ class Journal:
         elif not ring.is_gone:
             # Until it is seen again: the pass that finds nothing must not make the key look alive.
             ring.is_gone = True
-            self._leavers.deleted(ring)
+            if self._leavers is not None:
+                self._leavers.deleted(ring)
 
     def _make_room(self, writer: Ring) -> None:
         """Drop records: whoever has more than its share pays, the writer first, then the longest silent."""
-        share = self._records_max // len(self._rings)
+        share = self._records_max // self._keys
         if len(writer.records) > share:
             self._count -= writer.shrink(len(writer.records))
         else:
@@ -236,15 +260,24 @@ class Journal:
         while self._over and len(self._over[0].records) <= share:
             self._over.popleft()
         if not self._over:
-            over = [ring for ring in self._rings.values() if len(ring.records) > share]
+            over = [ring for ring in self._all_rings() if len(ring.records) > share]
             self._over.extend(sorted(over, key=lambda ring: ring.last_id))
         return self._over[0]
 
     def _evict_key(self) -> None:
+        if self._leavers is None:
+            self._leavers = Leavers(self._all_rings())
         ring = self._leavers.next()
-        del self._rings[ring.place]
+        self._forget(ring)
         self._count -= len(ring.records)
         self._keys_evicted += 1
         ring.records.clear()
         if ring is self._ring:
             self._key = _NOBODY
+
+    def _forget(self, ring: Ring) -> None:
+        rings = self._rings[ring.scope]
+        del rings[ring.key]
+        if not rings:
+            del self._rings[ring.scope]
+        self._keys -= 1

@@ -84,7 +84,7 @@ class EventSeen(Record, frozen=True, gc=False):
     source: str = ""
     """The object that changed, if the key was derived from it; empty if the key is that object's own name."""
     fields: tuple[str, ...] = ()
-    """Paths of the fields that an own write changed, names only and never values; the first `FIELDS_MAX`."""
+    """Paths of the fields that a write of this process changed, names only and never values; the first `FIELDS_MAX`."""
     dropped_by: str = ""
     """The predicate that let the event not through, so that nothing was asked for; empty if none did."""
     is_quiet: bool = False
@@ -161,8 +161,15 @@ class Wrote(Record, frozen=True, gc=False):
     """HTTP status; 0 if no answer came, so nobody knows whether the write happened."""
     is_late: bool = False
     """Whether the pass that caused it had already ended."""
+    sent_after: int = 0
+    """For a write that demanded no version: the id of the newest record when it was sent; what was seen by then is not
+    its doing."""
     pruned: tuple[str, ...] = ()
-    """Paths of the fields that the server did not keep as they were sent, without their values."""
+    """Paths of the fields that were sent and are not there afterwards, without their values."""
+    changed: tuple[str, ...] = ()
+    """Paths of the fields that were sent and have another value afterwards, without their values."""
+    group: str = ""
+    """The API group of the kind; empty for the core group. Kinds of two groups may have one plural."""
 
 
 class Noted(Record, frozen=True, gc=False):

@@ -12,8 +12,10 @@ What stands for a key is looked at only when something must go, since a look cos
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from heapq import heapify, heappop, heappush
+
+import msgspec
 
 from reconciler.errors import InvariantError
 from reconciler.journal.present import Present
@@ -25,12 +27,14 @@ _SLACK = 64
 """Dead places that a line may hold beyond twice its live ones before it is cleaned."""
 
 
-class Ring:
+class Ring(msgspec.Struct, eq=False, gc=False):
     """
     The newest records of one key.
 
     Attributes:
-        place: Controller and key.
+        scope: The controller.
+        key: The queue's key.
+        records: The newest last.
         evicted: Older records that are gone.
         pinned: How many of the first records are older than what is gone.
         is_gone: Whether the object was deleted.
@@ -38,18 +42,17 @@ class Ring:
         has_left: Whether the key was evicted.
     """
 
-    __slots__ = ("_followed", "_present", "evicted", "has_left", "is_aside", "is_gone", "pinned", "place", "records")
-
-    def __init__(self, place: tuple[str, Hashable]) -> None:
-        self.place = place
-        self.records: list[Record] = []
-        self.evicted = 0
-        self.pinned = 0
-        self.is_gone = False
-        self.is_aside = False
-        self.has_left = False
-        self._present = Present()
-        self._followed = 0
+    scope: str
+    key: Hashable
+    records: list[Record] = []
+    evicted: int = 0
+    pinned: int = 0
+    is_gone: bool = False
+    is_aside: bool = False
+    has_left: bool = False
+    # Made at the first look: most keys are never looked at.
+    _present: Present | None = None
+    _followed: int = 0
 
     def __lt__(self, other: Ring) -> bool:
         # Lines compare rings only where two records have the same id: then any order will do.
@@ -62,9 +65,12 @@ class Ring:
 
     def present(self) -> Present:
         """Return what stands after the newest record."""
-        self._present.follow(self.records[self._followed :])
+        present = self._present
+        if present is None:
+            present = self._present = Present()
+        present.follow(self.records[self._followed :])
         self._followed = len(self.records)
-        return self._present
+        return present
 
     def shrink(self, at_most: int) -> int:
         """Drop about a quarter of the records, the oldest, at most `at_most`; return how many went. See R2."""
@@ -92,11 +98,16 @@ class Leavers:
 
     __slots__ = ("_asleep", "_deleted", "_ready", "_unjudged")
 
-    def __init__(self) -> None:
+    def __init__(self, rings: Iterable[Ring]) -> None:
+        """Begin with the rings that are there, each with a record."""
         self._unjudged = _Line()
         self._deleted = _Line()
         self._ready = _Line()
         self._asleep = _Line()
+        for ring in rings:
+            self.enter(ring)
+            if ring.is_gone:
+                self.deleted(ring)
 
     def enter(self, ring: Ring) -> None:
         """Take in a ring with its first record, or one that was aside and has a new record."""

@@ -104,7 +104,8 @@ def _wrote(record: Wrote, tell: Tell) -> str:
     del tell
     versions = f"{record.old_version or '-'} -> {record.new_version or '-'}"
     code = str(record.code) if record.code else "no answer"
-    lost = f"; not kept as sent: {', '.join(record.pruned)}" if record.pruned else ""
+    lost = f"; dropped by the server: {', '.join(record.pruned)}" if record.pruned else ""
+    lost += f"; changed by the server: {', '.join(record.changed)}" if record.changed else ""
     return f"{record.verb} {record.target}: {code}, version {versions}" + (" (late)" if record.is_late else "") + lost
 
 

@@ -52,7 +52,7 @@ __all__ = ["PriorityCore"]
 K = TypeVar("K", bound=Hashable)
 
 # On the hot path the class attribute costs a lookup more.
-_QUEUED, _PARKED, _DELAYED = Verdict.QUEUED, Verdict.PARKED, Verdict.DELAYED
+_QUEUED, _PARKED, _DELAYED, _FOLDED = Verdict.QUEUED, Verdict.PARKED, Verdict.DELAYED, Verdict.FOLDED
 
 
 class PriorityCore(Consumers[K]):
@@ -297,7 +297,7 @@ class PriorityCore(Consumers[K]):
         """Give `entry` the sooner time; return the verdict, and the time and ask of the wake-up that lost."""
         is_now = asked_for <= now
         if asked_for == entry.ready_at or (is_now and entry.is_ready):
-            return Verdict.FOLDED, None, 0
+            return _FOLDED, None, 0
         if entry.is_ready or asked_for > entry.ready_at:
             return Verdict.KEPT_SOONER, asked_for, ask
         lost_at, lost_ask = entry.ready_at, entry.ask

@@ -52,7 +52,9 @@ class Entry(msgspec.Struct, Generic[K], gc=False):
 
     def unite(self, causes: tuple[int, ...]) -> None:
         """Carry these causes as well."""
-        if causes:
+        if len(causes) == 1 and causes[0] not in self.causes:
+            self.causes = (*self.causes[1 - CAUSES_MAX :], *causes)
+        elif causes:
             self.causes = tuple(dict.fromkeys(self.causes + causes))[-CAUSES_MAX:]
 
     def row(self, standing: Standing, *, is_locked: bool) -> Row[K]:

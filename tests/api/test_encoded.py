@@ -87,6 +87,72 @@ def test_an_encoded_object_has_no_managed_fields_unless_they_are_asked_for() -> 
     assert EncodedObject.from_json(body, keep_managed_fields=True).body == body
 
 
+MANAGED = '"managedFields":[{"manager":"m","fieldsV1":{"f:data":{}}}]'
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kept"),
+    [
+        pytest.param(f'{{{MANAGED},"name":"a"}}', '{"name":"a"}', id="first"),
+        pytest.param(f'{{"name":"a",{MANAGED},"uid":"u"}}', '{"name":"a","uid":"u"}', id="in the middle"),
+        pytest.param(f'{{"name":"a",{MANAGED}}}', '{"name":"a"}', id="last"),
+        pytest.param(f'{{"name":"a", {MANAGED} ,"uid":"u"}}', '{"name":"a","uid":"u"}', id="between spaces"),
+        pytest.param('{"name":"a","managedFields": [1],"uid":"u"}', '{"name":"a","uid":"u"}', id="after a space"),
+        pytest.param('{"name":"a","managedFields":[]}', '{"name":"a"}', id="empty"),
+        pytest.param('{"name":"a","managedFields":null}', '{"name":"a"}', id="null"),
+    ],
+)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param("{}", id="alone"),
+        pytest.param(f'{{{MANAGED},"n":1}}', id="another of the same text"),
+        pytest.param(f'{{"text":{msgspec.json.encode("{" + MANAGED + "}").decode()}}}', id="within a string"),
+    ],
+)
+@pytest.mark.parametrize("is_spec_first", [False, True])
+def test_only_the_managed_fields_of_the_object_itself_leave(
+    metadata: str, kept: str, spec: str, is_spec_first: bool
+) -> None:
+    def text(metadata: str) -> bytes:
+        parts = [f'"metadata":{metadata}', f'"spec":{spec}']
+        return ("{" + ",".join(reversed(parts) if is_spec_first else parts) + "}").encode()
+
+    assert EncodedObject.from_json(text(metadata)).body == text(kept)
+
+
+def test_an_object_from_a_change_is_the_same_and_knows_its_metadata() -> None:
+    fields = {"labels": {"x": "1"}, "annotations": {"y": "2"}, "finalizers": ["f"], "ownerReferences": [POD, NODE]}
+    a = encoded(generation=4, managedFields=[{"manager": "m"}], **fields)
+    b = EncodedObject.from_change(msgspec.json.encode({"metadata": {**a.to_dict()["metadata"]}, "spec": {"size": 3}}))
+    assert (b.key, b.uid, b.resource_version, b.generation, b.body) == (a.key, "u", "7", 4, a.body)
+    assert b.metadata == a.metadata
+    assert b.metadata is b.metadata
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"metadata":{}}', b'{"metadata":{"name":"a"'])
+def test_what_is_no_object_is_refused_as_a_change_too(body: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        EncodedObject.from_change(body)
+
+
+def test_labels_that_are_none_do_not_make_a_change_unreadable() -> None:
+    # Who asks for them is told; the object itself is as readable as one from a list.
+    a = EncodedObject.from_change(b'{"metadata":{"name":"a","labels":7}}')
+    assert a.key.name == "a"
+    with pytest.raises(msgspec.ValidationError):
+        _ = a.metadata
+
+
+def test_the_metadata_of_many_objects_is_not_remembered_for_ever() -> None:
+    many = [encoded(name=f"n{number}") for number in range(1_000)]
+    first = many[0].metadata
+    for each in many:
+        _ = each.metadata
+    assert many[0].metadata == first
+    assert many[0].metadata is not first
+
+
 def test_an_encoded_object_does_not_pin_the_page_it_came_in() -> None:
     page = bytearray(b'{"metadata":{"name":"a"}}')
     a = EncodedObject.from_json(memoryview(page))
