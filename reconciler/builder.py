@@ -20,7 +20,7 @@ from reconciler.handler import EnqueueRequestForObject, EnqueueRequestForOwner, 
 from reconciler.manager import Manager
 from reconciler.predicate import Predicate, check_predicates
 from reconciler.reconcile import ReconcileFunction, Reconciler, Request
-from reconciler.source import Kind, Source
+from reconciler.source import LOW_PRIORITY, Kind, Source
 from reconciler.workqueue import Discipline, RateLimiter
 
 __all__ = ["Builder", "controller_managed_by"]
@@ -37,6 +37,7 @@ class _Watch:
     controller_only: bool = True
     cache: Cache | None = None
     ledger: OwnWrites | None = None
+    low_priority: int | None = LOW_PRIORITY
 
 
 class Builder:
@@ -56,9 +57,21 @@ class Builder:
         self._name = ""
         self.with_options()
 
-    def for_(self, kind: type[KubeObject] | ResourceType, *, predicates: Iterable[Predicate] = ()) -> Self:
+    def for_(
+        self,
+        kind: type[KubeObject] | ResourceType,
+        *,
+        predicates: Iterable[Predicate] = (),
+        low_priority: int | None = LOW_PRIORITY,
+    ) -> Self:
         """
         Reconcile objects of this kind: every one that is there, and again at each change that `predicates` let through.
+
+        Args:
+            kind: What is reconciled.
+            predicates: What they drop asks for nothing.
+            low_priority: In a priority queue, of objects that are there at the start, and of a version that was seen
+                before; None means as other events.
 
         Raises:
             ConfigurationError: There is a kind already, or a predicate is none.
@@ -67,7 +80,7 @@ class Builder:
         """
         if self._primary is not None:
             raise ConfigurationError("for_() may be called once: a controller reconciles one kind")
-        self._primary = _Watch(kind, check_predicates(predicates))
+        self._primary = _Watch(kind, check_predicates(predicates), low_priority=low_priority)
         return self
 
     def owns(
@@ -76,6 +89,7 @@ class Builder:
         *,
         predicates: Iterable[Predicate] = (),
         controller_only: bool = True,
+        low_priority: int | None = LOW_PRIORITY,
     ) -> Self:
         """
         Reconcile an object also when a child of this kind changes: one that has the object among its owners.
@@ -84,13 +98,20 @@ class Builder:
             kind: Of the children.
             predicates: What they drop asks for nothing.
             controller_only: Whether only a child counts that the object controls (`controller: true`).
+            low_priority: As in `for_`.
 
         Raises:
             ConfigurationError: A predicate is none.
 
         Mirrors: controller-runtime `Builder.Owns`, with `MatchEveryOwner` for `controller_only=False`.
         """
-        watch = _Watch(kind, check_predicates(predicates), is_owned=True, controller_only=controller_only)
+        watch = _Watch(
+            kind,
+            check_predicates(predicates),
+            is_owned=True,
+            controller_only=controller_only,
+            low_priority=low_priority,
+        )
         self._others.append(watch)
         return self
 
@@ -102,6 +123,7 @@ class Builder:
         predicates: Iterable[Predicate] = (),
         cache: Cache | None = None,
         ledger: OwnWrites | None = None,
+        low_priority: int | None = LOW_PRIORITY,
     ) -> Self:
         """
         Reconcile whatever `handler` says that follows from a change of this kind.
@@ -113,6 +135,7 @@ class Builder:
             cache: Of another cluster; it must be run by somebody, such as `manager.add(cache, name="other cluster",
                 group=Group.CACHES)`. None takes the manager's.
             ledger: Of the clients that write to that other cluster; without one every change there is another's doing.
+            low_priority: As in `for_`.
 
         Raises:
             ConfigurationError: The handler or a predicate is none; or there is a ledger but no other cluster's cache.
@@ -121,7 +144,14 @@ class Builder:
         """
         if ledger is not None and (cache is None or cache is self._manager.cache):
             raise ConfigurationError("ledger= belongs to another cluster: give its cache= too, or leave both out")
-        watch = _Watch(kind, check_predicates(predicates), check_handler(handler), cache=cache, ledger=ledger)
+        watch = _Watch(
+            kind,
+            check_predicates(predicates),
+            check_handler(handler),
+            cache=cache,
+            ledger=ledger,
+            low_priority=low_priority,
+        )
         self._others.append(watch)
         return self
 
@@ -246,6 +276,7 @@ class Builder:
             handler=self._handler(watch),
             predicates=(*self._filter, *watch.predicates),
             is_primary=watch is self._primary,
+            low_priority=watch.low_priority,
         )
 
     def _handler(self, watch: _Watch) -> EventHandler:

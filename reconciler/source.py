@@ -10,25 +10,41 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from reconciler.api import EncodedObject, KubeObject, ResourceType
-from reconciler.cache import Cache
+from reconciler.cache import Cache, InformerHandle
 from reconciler.client import OwnWrites
-from reconciler.errors import ConfigurationError
-from reconciler.event import CreateEvent, Event, GenericEvent, UpdateEvent, fields_changed, is_status_only
+from reconciler.errors import CacheNotSyncedError, ConfigurationError
+from reconciler.event import Event, GenericEvent, UpdateEvent, fields_changed, is_status_only
 from reconciler.handler import EnqueueRequestForObject, EnqueueRequestForOwner, EventHandler, check_handler
 from reconciler.instant import Clock
 from reconciler.journal import EventSeen, Journal, Origin
 from reconciler.predicate import Predicate, check_predicates, predicate_name
 from reconciler.reconcile import Request
 
-__all__ = ["ChannelSource", "Kind", "Sighting", "Sink", "Source", "StoppableSource", "is_low_priority"]
+__all__ = [
+    "LOW_PRIORITY",
+    "ChannelSource",
+    "Kind",
+    "Sighting",
+    "Sink",
+    "Source",
+    "StoppableSource",
+    "is_low_priority",
+]
+
+LOW_PRIORITY = -100
+"""
+Of an event that can wait behind real changes, unless its source says otherwise.
+
+Mirrors: controller-runtime `handler.LowPriority`.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True, gc=False):
     """
     What a source knows of an event beyond its record, for deciding whether it can wait for an owed wake-up.
 
@@ -72,10 +88,18 @@ class Sink(Protocol):
         event: EventSeen,
         requests: Iterable[Request],
         *,
-        is_low_priority: bool,
+        priority: int | None = None,
         sighting: Sighting | None = None,
     ) -> None:
-        """Write `event` down and ask for a pass over each of `requests`; without a `sighting` it never waits."""
+        """
+        Write `event` down and ask for a pass over each of `requests`.
+
+        Args:
+            event: What was seen.
+            requests: What follows from it; none where a predicate dropped it.
+            priority: Of the asks, in a priority queue; None means as other events.
+            sighting: Without one the event never waits for an owed wake-up.
+        """
         ...
 
 
@@ -119,13 +143,9 @@ def is_low_priority(event: Event) -> bool:
 
     Mirrors: controller-runtime `handler.WithLowPriorityWhenUnchanged`.
     """
-    match event:
-        case CreateEvent():
-            return event.is_initial
-        case UpdateEvent():
-            return event.old.resource_version == event.new.resource_version
-        case _:
-            return False
+    if isinstance(event, UpdateEvent):
+        return event.old.resource_version == event.new.resource_version
+    return event.is_initial
 
 
 class Kind:
@@ -147,6 +167,7 @@ class Kind:
         handler: EventHandler | None = None,
         predicates: Iterable[Predicate] = (),
         is_primary: bool | None = None,
+        low_priority: int | None = LOW_PRIORITY,
     ) -> None:
         """
         Take the cache that watches and the handler that turns events into requests.
@@ -159,6 +180,8 @@ class Kind:
             predicates: An event that one of them does not let through asks for nothing; the journal names it.
             is_primary: Whether these are the objects that the controller reconciles, rather than others that happen to
                 bear their names; None: they are if the handler asks for the very object.
+            low_priority: Of events that can wait, the initial list's and those of a version that was seen before (see
+                `is_low_priority`), in a priority queue; None means as other events.
 
         Raises:
             ConfigurationError: The handler or a predicate is none.
@@ -170,8 +193,10 @@ class Kind:
         asks_for_itself = isinstance(self._handler, EnqueueRequestForObject)
         self._is_primary = asks_for_itself if is_primary is None else is_primary
         self._predicates = check_predicates(predicates)
+        self._low_priority = low_priority
         self._sink: Sink | None = None
-        self._end: Callable[[], None] | None = None
+        self._handle: InformerHandle | None = None
+        self._leave: Callable[[], None] | None = None
 
     def start(self, sink: Sink) -> None:
         """
@@ -183,72 +208,77 @@ class Kind:
         if _is_started(self._sink, sink, f"source of {self._resource}"):
             return
         self._sink = sink
-        end = self._cache.informer(self._resource).add_handler(self._report)
+        handle = self._cache.acquire(self._resource)
+        leave = handle.informer.add_handler(self._report)
         if self._sink is sink:
-            self._end = end
-        else:
-            end()  # stopped by what the first events led to
+            self._handle, self._leave = handle, leave
+            return
+        # Stopped by what the first events led to.
+        leave()
+        handle.release()
 
     def stop(self) -> None:
-        """Feed no more; the informer stays, since others may read from it."""
+        """Feed no more; the informer ends with its last source, unless others need it (see `Cache.acquire`)."""
         self._sink = None
-        if self._end is not None:
-            self._end()
-            self._end = None
+        leave, handle, self._leave, self._handle = self._leave, self._handle, None, None
+        if leave is not None and handle is not None:
+            leave()
+            handle.release()
 
     async def wait_for_sync(self) -> None:
-        """See `Source.wait_for_sync`."""
-        await self._cache.informer(self._resource).wait_for_sync()
+        """
+        See `Source.wait_for_sync`.
+
+        Raises:
+            CacheNotSyncedError: It never will be; or the source is not started, or was stopped.
+        """
+        if self._handle is None:
+            raise CacheNotSyncedError(self.describe())
+        await self._handle.informer.wait_for_sync()
 
     def describe(self) -> str:
         """Name the kind and say how its sync stands."""
-        return self._cache.informer(self._resource).describe()
+        return f"source of {self._resource}: not started" if self._handle is None else self._handle.informer.describe()
 
     def _report(self, event: Event) -> None:
         sink = self._sink
         # An event on its way to all handlers reaches even the one that was removed meanwhile.
         if sink is None:
             return
-        origin = Origin.FOREIGN
+        old, new = event.old, event.new
+        origin = _FOREIGN
         fields: tuple[str, ...] = ()
-        if isinstance(event, UpdateEvent):
-            old, new = event.old, event.new
+        if old is not None and new is not None:
             origin = self._ledger.origin(sink.name, new.uid, old.resource_version, new.resource_version)
-            if origin is not Origin.FOREIGN:
+            if origin is not _FOREIGN or self._ledger.may_be_ours(new.key, new.resource_version):
                 # As many as this controller writes, so the look into both objects is paid for by the write.
                 fields = fields_changed(old, new)
-        dropped_by = _dropped_by(self._predicates, event)
+        dropped_by = _dropped_by(self._predicates, event) if self._predicates else ""
         own_key = _own_key(event)
+        latest = event.latest
+        sighting = Sighting("" if latest is None else latest.uid, self._is_primary, old, new)
         for request in _requests(self._handler, event, is_dropped=bool(dropped_by)):
-            sink.seen(
-                EventSeen(
-                    sink.journal.new_id(),
-                    (),
-                    sink.clock.now(),
-                    sink.name,
-                    request,
-                    verb=event.verb,
-                    changed=event.changed,
-                    old_version=event.old.resource_version if event.old else "",
-                    new_version=event.new.resource_version if event.new else "",
-                    old_generation=event.old.generation if event.old else 0,
-                    new_generation=event.new.generation if event.new else 0,
-                    is_initial=event.is_initial,
-                    origin=origin,
-                    kind=self._resource.kind,
-                    source="" if self._is_primary and request == own_key else str(event.key),
-                    fields=fields,
-                    dropped_by=dropped_by,
-                ),
-                () if dropped_by else (request,),
-                is_low_priority=is_low_priority(event),
-                sighting=Sighting(
-                    event.latest.uid if event.latest else "",
-                    self._is_primary,
-                    event.old,
-                    event.new,
-                ),
+            seen = EventSeen(
+                sink.journal.new_id(),
+                (),
+                sink.clock.now(),
+                sink.name,
+                request,
+                verb=event.verb,
+                changed=event.changed,
+                old_version="" if old is None else old.resource_version,
+                new_version="" if new is None else new.resource_version,
+                old_generation=0 if old is None else old.generation,
+                new_generation=0 if new is None else new.generation,
+                is_initial=event.is_initial,
+                origin=origin,
+                kind=self._resource.kind,
+                source="" if self._is_primary and request == own_key else str(event.key),
+                fields=fields,
+                dropped_by=dropped_by,
             )
+            asked = () if dropped_by else (request,)
+            sink.seen(seen, asked, priority=self._low_priority if is_low_priority(event) else None, sighting=sighting)
 
 
 class ChannelSource:
@@ -360,7 +390,10 @@ class ChannelSource:
                 source="" if is_own else str(event.key),
                 dropped_by=dropped_by,
             )
-            sink.seen(seen, () if dropped_by else (request,), is_low_priority=False)
+            sink.seen(seen, () if dropped_by else (request,))
+
+
+_FOREIGN = Origin.FOREIGN
 
 
 def _is_started(present: Sink | None, sink: Sink, name: str) -> bool:
@@ -372,11 +405,15 @@ def _is_started(present: Sink | None, sink: Sink, name: str) -> bool:
 
 
 def _own_key(event: Event) -> Request:
-    return Request(event.key.namespace, event.key.name)
+    key = event.key
+    return Request(key.namespace, key.name)
 
 
 def _dropped_by(predicates: tuple[Predicate, ...], event: Event) -> str:
-    return next((predicate_name(each) for each in predicates if not each.lets_through(event)), "")
+    for each in predicates:
+        if not each.lets_through(event):
+            return predicate_name(each)
+    return ""
 
 
 def _requests(handler: EventHandler, event: Event, *, is_dropped: bool) -> Iterable[Request]:

@@ -17,7 +17,7 @@ from reconciler.clock import LoopWallClock, SystemWallClock
 from reconciler.errors import CacheNotSyncedError, ConfigurationError, TransientDeliveryError
 from reconciler.event import Event, GenericEvent
 from reconciler.handler import EnqueueRequestForObject, EnqueueRequestsFromMapFunc
-from reconciler.journal import Cause, EventSeen, Origin, Owed, current_cause, render
+from reconciler.journal import Asked, Cause, EventSeen, Origin, Owed, current_cause, render
 from reconciler.manager import Group, Manager
 from reconciler.predicate import GenerationChangedPredicate, LabelSelectorPredicate, PredicateFuncs
 from reconciler.reconcile import Reconciler, Request, Result
@@ -26,6 +26,7 @@ from reconciler.testing import InProcessTransport, run_virtual
 from reconciler.workqueue import ItemExponentialRateLimiter
 from tests.cache.objects import WIDGETS, Widget
 from tests.cache.world import CRD
+from tests.test_source import SlowAnswers
 
 PARTS = ResourceType("example.com", "v1", "Part", "parts")
 RACKS = ResourceType("example.com", "v1", "Rack", "racks", is_namespaced=False)
@@ -232,6 +233,34 @@ def test_an_object_is_reconciled_again_when_a_child_that_it_controls_changes_and
     managed(wire, story)
 
 
+def test_the_priority_of_what_is_there_at_the_start_is_chosen_for_each_kind() -> None:
+    def wire(manager: Manager) -> None:
+        builder = controller_managed_by(manager).for_(Widget, low_priority=None).owns(PARTS, low_priority=-5)
+        builder.watches(RACKS, EnqueueRequestForObject(), low_priority=7).complete(Passes())
+
+    async def main() -> dict[str, int]:
+        transport = InProcessTransport(ApiServer(wall=LoopWallClock()))
+        client = Client(RestClient(transport))
+        for crd in (CRD, definition(PARTS), definition(RACKS)):
+            await client.create(crd, resource=CUSTOM_RESOURCE_DEFINITION)
+        await asyncio.sleep(1)
+        owner = {"metadata": {"name": "gone", "uid": "u"}}
+        await create(client, "own")
+        await create_part(client, "p", owner)
+        await client.create({"metadata": {"name": "rack"}, "spec": {}}, resource=RACKS)
+        manager, stopping = Manager(transport, wall=LoopWallClock(), seed=1), asyncio.Event()
+        wire(manager)
+        async with anyio.create_task_group() as group:
+            group.start_soon(manager.run, stopping)
+            await asyncio.sleep(5)
+            stopping.set()
+        keys = {name: Request("" if name == "rack" else "default", name) for name in ("own", "gone", "rack")}
+        asked = {name: manager.journal.records("widget", key) for name, key in keys.items()}
+        return {name: next(r.priority for r in records if isinstance(r, Asked)) for name, records in asked.items()}
+
+    assert run_virtual(main()) == {"own": 0, "gone": -5, "rack": 7}
+
+
 def test_every_owner_is_reconciled_where_controlling_does_not_count() -> None:
     passes = Passes()
 
@@ -396,6 +425,49 @@ def test_a_kind_of_another_cluster_is_watched_through_its_own_cache_and_its_own_
         records = manager.journal.records("widget", Request("default", "far"))
         updates = [record for record in records if isinstance(record, EventSeen) and record.verb == "update"]
         assert [update.origin for update in updates] == [Origin.OWN]
+
+    managed(wire, story)
+
+
+def test_an_own_write_to_another_cluster_whose_answer_is_not_there_yet_counts_as_anothers_doing() -> None:
+    far: list[SlowAnswers] = []
+    passes: list[str] = []
+    ledger = OwnWrites()
+
+    async def reconcile(request: Request) -> Result | None:
+        passes.append(request.name)
+        if request.name == "writer":
+            # A write in a pass to the other cluster, whose event comes a second before its answer.
+            other = Client(RestClient(far[0]), ledger=ledger)
+            part = await other.get(PARTS, ObjectKey("default", "owed"))
+            far[0].is_slow = True
+            await other.update({**part, "spec": {"size": 2}}, resource=PARTS)
+        return Result(requeue_after=timedelta(hours=1), hold=True) if request.name == "owed" else None
+
+    def wire(manager: Manager) -> None:
+        far.append(SlowAnswers(InProcessTransport(ApiServer(wall=LoopWallClock()))))
+        cache = Cache(RestClient(far[0]))
+        manager.add(cache, name="other cluster", group=Group.CACHES)
+        builder = controller_managed_by(manager).for_(Widget)
+        builder.watches(PARTS, EnqueueRequestForObject(), cache=cache, ledger=ledger).complete(reconcile)
+
+    async def story(manager: Manager, client: Client) -> None:
+        # Given a key that is owed a wake-up, with an object in each cluster,
+        other = Client(RestClient(far[0]))
+        await other.create(definition(PARTS), resource=CUSTOM_RESOURCE_DEFINITION)
+        await asyncio.sleep(60)
+        await create(other, "owed", kind=PARTS)
+        await create(client, "owed")
+        await asyncio.sleep(10)
+        passes.clear()
+        # when another key's pass writes the object of the other cluster,
+        await create(client, "writer")
+        await asyncio.sleep(10)
+        records = manager.journal.records("widget", Request("default", "owed"))
+        update = next(r for r in reversed(records) if isinstance(r, EventSeen) and r.verb == "update")
+        assert (update.origin, update.is_quiet) == (Origin.UNDETERMINED, False)
+        # then the key is looked at, at the latest when that pass has ended: the ledger of this cluster knows no more.
+        assert passes == ["writer", "owed"]
 
     managed(wire, story)
 

@@ -13,17 +13,17 @@ import pytest
 
 from reconciler.api import CUSTOM_RESOURCE_DEFINITION, EncodedObject, ObjectKey
 from reconciler.apiserver import ApiServer
-from reconciler.cache import Cache
+from reconciler.cache import Cache, CachedReader
 from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, OwnWrites, RestClient
 from reconciler.clock import LoopClock, LoopWallClock
-from reconciler.errors import ConfigurationError
+from reconciler.errors import CacheNotSyncedError, ConfigurationError
 from reconciler.event import CreateEvent, DeleteEvent, Event, GenericEvent, UpdateEvent
 from reconciler.handler import EnqueueRequestForOwner, EnqueueRequestsFromMapFunc, EventHandler
 from reconciler.instant import Clock, Instant
 from reconciler.journal import Cause, Changed, EventSeen, Journal, Origin, current_cause
 from reconciler.predicate import GenerationChangedPredicate, LabelChangedPredicate, Predicate, PredicateFuncs
 from reconciler.reconcile import Request
-from reconciler.source import ChannelSource, Kind, Sighting, Sink, StoppableSource, is_low_priority
+from reconciler.source import LOW_PRIORITY, ChannelSource, Kind, Sighting, Sink, StoppableSource, is_low_priority
 from reconciler.testing import InProcessTransport, run_virtual
 from tests.cache.objects import WIDGETS, Widget, encoded, wire
 from tests.cache.world import CRD
@@ -38,7 +38,7 @@ class Listener:
     name: str = "c"
     journal: Journal = field(default_factory=Journal)
     clock: Clock = field(default_factory=LoopClock)
-    told: list[tuple[EventSeen, list[Request], bool]] = field(default_factory=list)
+    told: list[tuple[EventSeen, list[Request], int | None]] = field(default_factory=list)
     sightings: list[Sighting | None] = field(default_factory=list)
 
     def seen(
@@ -46,11 +46,11 @@ class Listener:
         event: EventSeen,
         requests: Iterable[Request],
         *,
-        is_low_priority: bool,
+        priority: int | None = None,
         sighting: Sighting | None = None,
     ) -> None:
         self.sightings.append(sighting)
-        self.told.append((event, list(requests), is_low_priority))
+        self.told.append((event, list(requests), priority))
 
     @property
     def events(self) -> list[EventSeen]:
@@ -84,6 +84,7 @@ class Scene:
     client: Client
     sink: Listener
     source: Kind
+    cache: Cache
 
     async def create(self, size: int = 0, **more: Any) -> None:
         metadata = {"name": KEY.name, "namespace": KEY.namespace, **more}
@@ -107,14 +108,15 @@ def on_a_watched_kind(
     objects: bool = False,
     handler: EventHandler | None = None,
     predicates: Sequence[Predicate] = (),
+    **options: Any,
 ) -> list[EventSeen]:
     async def main() -> list[EventSeen]:
         server = ApiServer(wall=LoopWallClock())
         transport = SlowAnswers(InProcessTransport(server))
         rest, ledger = RestClient(transport), OwnWrites()
         cache = Cache(rest, random=Random(1))
-        source = Kind(cache, Widget, ledger=ledger, handler=handler, predicates=predicates)
-        scene = Scene(server, transport, Client(rest, ledger=ledger), Listener(), source)
+        source = Kind(cache, Widget, ledger=ledger, handler=handler, predicates=predicates, **options)
+        scene = Scene(server, transport, Client(rest, ledger=ledger), Listener(), source, cache)
         await scene.client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
         await asyncio.sleep(1)
         if objects:
@@ -134,7 +136,7 @@ def on_a_watched_kind(
 
 
 async def nothing(scene: Scene) -> None:
-    assert [is_low for _, _, is_low in scene.sink.told] == [True]
+    assert [priority for _, _, priority in scene.sink.told] == [LOW_PRIORITY]
     assert [requests for _, requests, _ in scene.sink.told] == [[Request("default", "a")]]
 
 
@@ -145,6 +147,19 @@ def test_what_is_there_at_the_start_is_initial_and_waits_behind_real_changes() -
     assert event.new_version != ""
 
 
+@pytest.mark.parametrize(("low_priority", "expected"), [(None, None), (-7, -7), (5, 5)])
+def test_an_author_chooses_the_priority_of_what_is_there_at_the_start_and_of_what_did_not_change(
+    low_priority: int | None, expected: int | None
+) -> None:
+    async def story(scene: Scene) -> None:
+        assert [priority for _, _, priority in scene.sink.told] == [expected]
+        await scene.client.patch(WIDGETS, KEY, {"spec": {"size": 2}})
+        await asyncio.sleep(1)
+        assert scene.sink.told[-1][2] is None
+
+    on_a_watched_kind(story, objects=True, low_priority=low_priority)
+
+
 def test_a_life_is_seen_with_versions_generations_and_what_changed() -> None:
     async def story(scene: Scene) -> None:
         await scene.create(1)
@@ -152,7 +167,7 @@ def test_a_life_is_seen_with_versions_generations_and_what_changed() -> None:
         await scene.client.patch(WIDGETS, KEY, {"metadata": {"labels": {"x": "y"}}})
         await scene.client.delete(WIDGETS, KEY)
         await asyncio.sleep(1)
-        assert not any(is_low for _, _, is_low in scene.sink.told)
+        assert {priority for _, _, priority in scene.sink.told} == {None}
 
     created, resized, labelled, deleted = on_a_watched_kind(story)
     assert [each.verb for each in (created, resized, labelled, deleted)] == ["create", "update", "update", "delete"]
@@ -204,7 +219,7 @@ def test_a_version_that_is_seen_again_after_a_relist_waits_behind_real_changes()
         await asyncio.sleep(60)
         await scene.client.patch(WIDGETS, KEY, {"spec": {"size": 2}})
         await asyncio.sleep(1)
-        assert [is_low for _, _, is_low in scene.sink.told] == [True, True, False]
+        assert [priority for _, _, priority in scene.sink.told] == [LOW_PRIORITY, LOW_PRIORITY, None]
 
     _, again, update = on_a_watched_kind(story, objects=True)
     assert (again.verb, again.changed, again.origin) == ("update", Changed.NOTHING, Origin.FOREIGN)
@@ -349,6 +364,49 @@ def test_a_kind_that_is_started_twice_for_one_controller_feeds_it_once() -> None
     assert len(on_a_watched_kind(story, objects=True)) == 1
 
 
+def test_a_kind_holds_its_informer_from_start_to_stop_and_the_last_one_ends_it() -> None:
+    async def story(scene: Scene) -> None:
+        assert scene.server.open_watches == 1
+        other = Kind(scene.cache, WIDGETS, ledger=OwnWrites())
+        other.start(Listener("d"))
+        scene.source.stop()
+        await asyncio.sleep(1)
+        assert scene.server.open_watches == 1
+        other.stop()
+        await asyncio.sleep(1)
+        assert (scene.server.open_watches, scene.cache.informers) == (0, ())
+        assert other.describe() == "source of widgets.example.com: not started"
+        with pytest.raises(CacheNotSyncedError, match="not started"):
+            await other.wait_for_sync()
+        scene.source.start(scene.sink)
+        await scene.source.wait_for_sync()
+        assert scene.server.open_watches <= 1
+
+    first, again = on_a_watched_kind(story, objects=True)
+    assert (first.is_initial, again.is_initial) == (True, True)
+
+
+def test_a_kind_that_somebody_read_before_stays_when_its_last_source_is_stopped() -> None:
+    async def main() -> None:
+        server = ApiServer(wall=LoopWallClock())
+        rest = RestClient(InProcessTransport(server))
+        await Client(rest).create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
+        await asyncio.sleep(1)
+        cache, stopping = Cache(rest, random=Random(1)), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(cache.run(stopping))
+            await asyncio.sleep(0)
+            await CachedReader(cache).list(Widget)
+            source = Kind(cache, Widget, ledger=OwnWrites())
+            source.start(Listener())
+            source.stop()
+            await asyncio.sleep(1)
+            assert [informer.has_ended for informer in cache.informers] == [False]
+            stopping.set()
+
+    run_virtual(main())
+
+
 class StopsAtOnce(Listener):
     """A sink that stops its source as soon as it is told of something."""
 
@@ -361,6 +419,11 @@ class StopsAtOnce(Listener):
 
 def test_a_kind_that_is_stopped_by_its_own_first_event_stays_stopped() -> None:
     async def story(scene: Scene) -> None:
+        # Somebody else holds the kind, so what is there is told in the very start.
+        with scene.cache.acquire(Widget):
+            await held(scene)
+
+    async def held(scene: Scene) -> None:
         scene.source.stop()
         await scene.client.create({**wire("b", 1), "metadata": {"name": "b", "namespace": "default"}}, resource=WIDGETS)
         await asyncio.sleep(1)
@@ -404,11 +467,11 @@ def test_what_a_channel_is_sent_is_a_loud_generic_event_of_its_own_key() -> None
     source, sink = ChannelSource(), Told()
     source.start(sink)
     assert source.send(GenericEvent(KEY))
-    ((event, requests, is_low),) = sink.told
+    ((event, requests, priority),) = sink.told
     assert (event.verb, event.key, event.origin, event.at) == ("generic", Request("default", "a"), Origin.FOREIGN, 7)
     assert (event.kind, event.source, event.new_version) == ("", "", "")
     assert requests == [Request("default", "a")]
-    assert not is_low
+    assert priority is None
     # Without a sighting an event never waits.
     assert sink.sightings == [None]
 

@@ -58,7 +58,8 @@ __all__ = ["Controller"]
 
 _log = logging.getLogger("reconciler.controller")
 
-LOW_PRIORITY = -100
+# At each event the class attribute would cost as much as a call.
+_LOUD, _QUIET = Loudness.LOUD, Loudness.QUIET
 
 
 class Controller:
@@ -155,18 +156,17 @@ class Controller:
         event: EventSeen,
         requests: Iterable[Request],
         *,
-        is_low_priority: bool,
+        priority: int | None = None,
         sighting: Sighting | None = None,
     ) -> None:
         """See `Sink.seen`."""
-        loudness = Loudness.LOUD if sighting is None else loudness_of(event)
-        if loudness is Loudness.QUIET:
+        loudness = _LOUD if sighting is None else loudness_of(event)
+        if loudness is _QUIET:
             event = msgspec.structs.replace(event, is_quiet=True)
         self.journal.append(event)
-        priority = LOW_PRIORITY if is_low_priority else None
         waiting = None if sighting is None else Waiting(event, loudness, sighting)
         for request in requests:
-            if sighting is not None:
+            if sighting is not None and sighting.is_primary:
                 self._drop_if_gone(request, event, sighting)
             self._ask(request, event, waiting, priority)
 
@@ -399,14 +399,17 @@ class Controller:
         """Ask for a pass because of an event, now or when what is owed comes."""
         causes = (event.id,)
         if self._owing.is_in_work(key):
-            is_loud = waiting is None or waiting.loudness is Loudness.LOUD
+            is_loud = waiting is None or waiting.loudness is _LOUD
             may_be_quiet = self._owing.park(key, None if is_loud else waiting)
             self.queue.add_with_opts((key,), priority=priority, causes=causes, quiet=may_be_quiet)
             return
-        owed = self._owing.standing(key, self.clock.now())
+        owed = self._owing.standing(key, self.clock)
         answer = waiting.can_wait(owed.mode) if owed is not None and waiting is not None else False
         if owed is None or answer is False or waiting is None:
-            self.queue.add_with_opts((key,), priority=priority, causes=causes)
+            if priority is None:
+                self.queue.add(key, causes=causes)
+            else:
+                self.queue.add_with_opts((key,), priority=priority, causes=causes)
             return
         self.queue.hold(key, owed.due_at, causes=causes)
         if answer is None:

@@ -22,7 +22,7 @@ def asked_record(placed: Placed[K], by: AskedBy, scope: str) -> Asked:
         scope,
         placed.key,
         by,
-        placed.verdict.value,
+        placed.verdict._value_,  # what `value` returns, which is a property and costs a call, at each ask
         placed.asked_for,
         placed.ready_at,
         -1 if placed.lost_at is None else placed.lost_at,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from random import Random
 
 from reconciler.api import KubeObject, ResourceType
-from reconciler.cache import WARN_ABOVE_BYTES, Cache, CachedReader, KindOptions
+from reconciler.cache import RESYNC, WARN_ABOVE_BYTES, Cache, CachedReader, KindOptions
 from reconciler.client import Client, OwnWrites, RestClient, Transport
 from reconciler.clock import LoopClock, SystemWallClock
 from reconciler.control_loop import Controller
@@ -52,6 +52,8 @@ class Manager:
         cache_options: Mapping[type[KubeObject] | ResourceType, KindOptions] | None = None,
         streaming_list: bool = False,
         warn_above_bytes: int | None = WARN_ABOVE_BYTES,
+        resync: timedelta | None = RESYNC,
+        own_writes_timeout: timedelta = timedelta(seconds=10),
     ) -> None:
         """
         Wire the parts; nothing runs before `run`.
@@ -69,6 +71,8 @@ class Manager:
             cache_options: What of a kind the cache holds, where that is not everything.
             streaming_list: Ask for lists as streams; see `Cache`.
             warn_above_bytes: The log warns of an unscoped kind that holds more; None never.
+            resync: How often controllers see every object again though nothing changed; None never; see `Cache`.
+            own_writes_timeout: How long a read of `cached_reader` with `after_own_writes=True` waits.
         """
         self.clock: Clock = clock or LoopClock()
         self.wall: WallClock = wall or SystemWallClock()
@@ -87,8 +91,9 @@ class Manager:
             options=cache_options,
             streaming_list=streaming_list,
             warn_above_bytes=warn_above_bytes,
+            resync=resync,
         )
-        self.cached_reader = CachedReader(self.cache, journal=self.journal)
+        self.cached_reader = CachedReader(self.cache, client=self.client, own_writes_timeout=own_writes_timeout)
         self._controllers: dict[str, Controller] = {}
         self._runnables = Runnables(grace)
         self._runnables.add(Group.CACHES, "cache", self.cache)

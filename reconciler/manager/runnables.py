@@ -95,6 +95,7 @@ class Runnables:
         """
         if self._tasks is not None:
             raise ConfigurationError("a manager runs once: make another one")
+        late: list[str] = []
         try:
             async with anyio.create_task_group() as self._tasks:
                 for each in self._each():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from typing import cast
+from types import TracebackType
+from typing import Self, cast
 
 from reconciler.apiserver import ApiServer, ServerRequest, ServerResponse
 from reconciler.client import HttpRequest, HttpResponse, HttpStream
@@ -37,6 +38,14 @@ class InProcessTransport:
 
     async def aclose(self) -> None:
         """Close nothing: there is no connection."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     async def _handle(self, request: HttpRequest) -> ServerResponse:
         return await self._server.handle(

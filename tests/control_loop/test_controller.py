@@ -21,7 +21,7 @@ from reconciler.errors import (
 from reconciler.instant import seconds
 from reconciler.journal import Asked, EventSeen, Journal, PassEnded, PassStarted, Promoted, current_cause
 from reconciler.reconcile import Request, Result
-from reconciler.source import Sink
+from reconciler.source import LOW_PRIORITY, Sink
 from reconciler.testing import run_virtual
 
 A = Request("default", "a")
@@ -82,7 +82,7 @@ class Feed:
         assert self.sink is not None
         sink = self.sink
         seen = EventSeen(sink.journal.new_id(), (), sink.clock.now(), sink.name, request, verb="update")
-        sink.seen(seen, (request,), is_low_priority=low)
+        sink.seen(seen, (request,), priority=LOW_PRIORITY if low else None)
 
 
 def run_controller(

@@ -111,7 +111,7 @@ async def on_real(
     others: Callable[[], Awaitable[None]],
 ) -> None:
     try:
-        await tell(story, transport, queue=queue, namespace=namespace, unit=1.0, tolerance=0.8, others=others)
+        await tell(story, transport, queue=queue, namespace=namespace, unit=1.3, tolerance=0.8, others=others)
     except BaseException as error:
         error.add_note(f"in the story {story.__name__}")
         raise

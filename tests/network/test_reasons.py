@@ -20,6 +20,7 @@ from reconciler.journal import Asked, Explanation, FindingKind, PassStarted, Sta
 from reconciler.manager import Manager
 from reconciler.predicate import GenerationChangedPredicate, Predicate
 from reconciler.reconcile import Request, Result
+from reconciler.source import LOW_PRIORITY
 from reconciler.testing import InProcessTransport, run_virtual
 from reconciler.workqueue import Discipline
 from tests.cache.faults import FaultyTransport
@@ -68,6 +69,7 @@ def play(
     present: Sequence[str] = (),
     predicates: Sequence[Predicate] = (),
     queue: Discipline = "priority",
+    low_priority: int | None = LOW_PRIORITY,
 ) -> None:
     """Tell a story beside a controller; `present` are the lamps that are there before it starts."""
 
@@ -82,7 +84,8 @@ def play(
             scene.starts.append((asyncio.get_running_loop().time(), request.name))
             return await reconcile(scene, request)
 
-        builder = controller_managed_by(scene.manager).for_(Lamp, predicates=predicates).with_options(queue=queue)
+        builder = controller_managed_by(scene.manager)
+        builder.for_(Lamp, predicates=predicates, low_priority=low_priority).with_options(queue=queue)
         scene.controller = builder.complete(noted)
         async with running(scene.manager.run):
             await story(scene)
@@ -255,6 +258,28 @@ def test_objects_of_the_first_list_do_not_starve_where_requeues_rank_with_them(
         assert len(scene.passes("live-1")) >= 3
 
     play(story, live_load(priority), present=INITIAL, queue=queue)
+
+
+@pytest.mark.parametrize(
+    "low_priority",
+    [pytest.param(None, id="as other events"), pytest.param(10, id="before them")],
+)
+def test_objects_of_the_first_list_do_not_starve_where_the_author_gives_them_a_priority(
+    low_priority: int | None,
+) -> None:
+    """
+    The cure at its place: the priority of the first list is no constant, but an option of the watch.
+
+    Elsewhere: controller-runtime#3496.
+    """
+
+    async def story(scene: Scene) -> None:
+        await under_live_load(scene)
+        await asyncio.sleep(15)
+        assert [name for _, name in scene.starts if name in INITIAL] == list(INITIAL)
+        assert len(scene.passes("live-1")) >= 3
+
+    play(story, live_load(None), present=INITIAL, low_priority=low_priority)
 
 
 def test_a_status_that_says_when_it_was_written_is_a_loop_and_the_field_is_named() -> None:

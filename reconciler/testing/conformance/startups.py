@@ -84,7 +84,7 @@ class _ScriptedSource:
         if self._program.early_event:
             request = Request("", "a")
             event = EventSeen(sink.journal.new_id(), (), sink.clock.now(), sink.name, request, "generic")
-            sink.seen(event, (request,), is_low_priority=False)
+            sink.seen(event, (request,))
         match self._program.source:
             case "start_blocks":
                 await asyncio.Event().wait()
