@@ -14,7 +14,8 @@ from reconciler.api.condition import (
 )
 from reconciler.api.encoded import EncodedObject, EncodedOwner, PartialMetadata
 from reconciler.api.identity import CUSTOM_RESOURCE_DEFINITION, ObjectKey, ResourceType
-from reconciler.api.meta import ApiModel, KubeObject, ObjectMeta, OwnerReference
+from reconciler.api.meta import ApiModel, KubeObject, ModelError, ObjectMeta, OwnerReference
+from reconciler.api.one_form import InOneForm, in_one_form
 from reconciler.api.owner import (
     AlreadyOwnedError,
     OwnerError,
@@ -28,7 +29,13 @@ from reconciler.api.owner import (
     set_controller_reference,
     set_owner_reference,
 )
-from reconciler.api.selectors import FieldSelector, LabelSelector
+from reconciler.api.selectors import (
+    FieldSelector,
+    LabelSelector,
+    field_selector_text,
+    label_selector_text,
+    pinned_namespace,
+)
 
 __all__ = [
     "CUSTOM_RESOURCE_DEFINITION",
@@ -38,8 +45,10 @@ __all__ = [
     "EncodedObject",
     "EncodedOwner",
     "FieldSelector",
+    "InOneForm",
     "KubeObject",
     "LabelSelector",
+    "ModelError",
     "ObjectKey",
     "ObjectMeta",
     "OwnerError",
@@ -49,10 +58,14 @@ __all__ = [
     "add_finalizer",
     "contains_finalizer",
     "controller_of",
+    "field_selector_text",
     "find_condition",
     "has_owner_reference",
+    "in_one_form",
     "is_condition_true",
     "is_controlled_by",
+    "label_selector_text",
+    "pinned_namespace",
     "remove_condition",
     "remove_finalizer",
     "remove_owner_reference",

@@ -3,20 +3,26 @@ Label and field selectors, built from Python values. Pure.
 
 `str()` of one is the text that the API server takes. Values are checked while it is built, since a selector with a
 wrong value is refused by the server at best, and selects something else at worst.
+
+Wherever a selector is taken, one rule holds: a selector of the right class, its text, a mapping of what must be equal,
+or None for everything (`label_selector_text`, `field_selector_text`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import cast
 
-__all__ = ["FieldSelector", "LabelSelector"]
+__all__ = ["FieldSelector", "LabelSelector", "field_selector_text", "label_selector_text", "pinned_namespace"]
 
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LENGTH_MAX = 63
 _PREFIX_LENGTH_MAX = 253
 _FIELD = re.compile(r"[^\s,=!\\]+")
+_COMMA = re.compile(r"(?<!\\),")
+_NAMESPACE_PIN = re.compile(r"\s*metadata\.namespace\s*==?\s*([a-z0-9]([-a-z0-9]*[a-z0-9])?)\s*")
 
 
 class _Selector:
@@ -54,7 +60,7 @@ class LabelSelector(_Selector):
         equal: Labels that must have these values.
 
     Raises:
-        ValueError: A key or value breaks the rules of labels; names it.
+        ValueError: A key or value breaks the rules of labels, or what is given is no mapping; names it.
 
     Mirrors: apimachinery `labels.Selector`, `labels.NewRequirement`.
     """
@@ -63,7 +69,18 @@ class LabelSelector(_Selector):
 
     def __init__(self, equal: Mapping[str, str] | None = None) -> None:
         super().__init__()
-        self._parts = tuple(f"{_label_key(key)}={_label_value(key, value)}" for key, value in (equal or {}).items())
+        items = _items(equal, "LabelSelector", "{'app': 'web'}")
+        self._parts = tuple(f"{_label_key(key)}={_label_value(key, value)}" for key, value in items)
+
+    @classmethod
+    def nothing(cls) -> LabelSelector:
+        """
+        Return a selector that no object fits: it demands a label, and that it is absent.
+
+        Mirrors: apimachinery `labels.Nothing`.
+        Differs: its text selects nothing, too; in Go it is empty, which selects everything.
+        """
+        return cls().exists("nothing").absent("nothing")
 
     def equal(self, key: str, value: str) -> LabelSelector:
         """Select objects whose label has this value."""
@@ -106,7 +123,8 @@ class FieldSelector(_Selector):
         equal: Fields that must have these values, such as `{"metadata.name": "a"}`.
 
     Raises:
-        ValueError: A field's path is empty or holds a character that has a meaning in selectors.
+        ValueError: A field's path is empty or holds a character that has a meaning in selectors, or what is given is no
+            mapping.
 
     Mirrors: apimachinery `fields.Selector`, `fields.OneTermEqualSelector`.
     """
@@ -115,7 +133,8 @@ class FieldSelector(_Selector):
 
     def __init__(self, equal: Mapping[str, str] | None = None) -> None:
         super().__init__()
-        self._parts = tuple(f"{_field(path)}={_escaped(path, value)}" for path, value in (equal or {}).items())
+        items = _items(equal, "FieldSelector", "{'metadata.name': 'a'}")
+        self._parts = tuple(f"{_field(path)}={_escaped(path, value)}" for path, value in items)
 
     def equal(self, path: str, value: str) -> FieldSelector:
         """Select objects whose field has this value."""
@@ -131,7 +150,70 @@ class FieldSelector(_Selector):
         return more
 
 
+def label_selector_text(selector: object) -> str:
+    """
+    Return the text of whatever is taken for a label selector; empty where it selects everything.
+
+    Args:
+        selector: A `LabelSelector`, text as in kubectl's `-l`, labels that must be equal, or None.
+
+    Raises:
+        TypeError: It is anything else, such as a `FieldSelector`.
+        ValueError: A key or value of a mapping breaks the rules of labels.
+    """
+    return _text(selector, LabelSelector, "label_selector")
+
+
+def field_selector_text(selector: object) -> str:
+    """
+    Return the text of whatever is taken for a field selector; empty where it selects everything.
+
+    Args:
+        selector: A `FieldSelector`, text as in kubectl's `--field-selector`, fields that must be equal, or None.
+
+    Raises:
+        TypeError: It is anything else, such as a `LabelSelector`.
+        ValueError: A field's path breaks the rules.
+    """
+    return _text(selector, FieldSelector, "field_selector")
+
+
+def pinned_namespace(field_selector: str) -> str:
+    """
+    Return the one namespace that the text of a field selector allows by `metadata.namespace=...`; empty for none.
+
+    A list of it is asked for at that namespace's path: kube-apiserver (1.36) answers it at the path of all namespaces
+    with continue tokens that lead back, so that its pages repeat objects.
+    """
+    pins = {found[1] for part in _COMMA.split(field_selector) if (found := _NAMESPACE_PIN.fullmatch(part))}
+    return pins.pop() if len(pins) == 1 else ""
+
+
+def _text(selector: object, right: type[LabelSelector] | type[FieldSelector], name: str) -> str:
+    if selector is None:
+        return ""
+    if isinstance(selector, (str, right)):
+        return str(selector)
+    if isinstance(selector, Mapping):
+        return str(right(cast("Mapping[str, str]", selector)))
+    raise TypeError(
+        f"{name} takes a {right.__name__}, its text or a mapping of what must be equal, not a {type(selector).__name__}"
+    )
+
+
+def _items(equal: object, name: str, example: str) -> Iterable[tuple[str, str]]:
+    if equal is None:
+        return ()
+    if not isinstance(equal, Mapping):
+        raise ValueError(  # noqa: TRY004  # as for every other wrong argument of a selector
+            f"{name} is given {equal!r}; a mapping such as {example} is expected (text goes where the selector would)"
+        )
+    return cast("Mapping[str, str]", equal).items()
+
+
 def _label_key(key: str) -> str:
+    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"label key {key!r} is no text")  # noqa: TRY004
     prefix, slash, name = key.rpartition("/")
     if slash and not (len(prefix) <= _PREFIX_LENGTH_MAX and _PREFIX.fullmatch(prefix)):
         raise ValueError(f"label key {key!r}: the part before the slash must be a lower-case DNS name")
@@ -166,6 +248,8 @@ def _label_values(key: str, values: Iterable[str]) -> str:
 
 
 def _field(path: str) -> str:
+    if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"field {path!r} is no text")  # noqa: TRY004
     if not _FIELD.fullmatch(path):
         raise ValueError(f"field {path!r}: a path such as metadata.name is expected, without any of = ! , \\ or spaces")
     return path

@@ -49,6 +49,7 @@ from reconciler.kinds.fields import (
     ObjectReference,
     PodSelector,
     TemplateMeta,
+    label_selector_of,
 )
 from reconciler.kinds.lease import (
     Lease,
@@ -70,6 +71,10 @@ from reconciler.kinds.pod import (
     ResourceRequirements,
     Volume,
     VolumeMount,
+)
+from reconciler.kinds.quantity import (
+    Quantity,
+    amount_of,
 )
 
 __all__ = [
@@ -115,6 +120,7 @@ __all__ = [
     "PodSpec",
     "PodStatus",
     "PodTemplateSpec",
+    "Quantity",
     "ResourceRequirements",
     "RollingUpdateDeployment",
     "Secret",
@@ -122,4 +128,6 @@ __all__ = [
     "TemplateMeta",
     "Volume",
     "VolumeMount",
+    "amount_of",
+    "label_selector_of",
 ]

@@ -24,6 +24,7 @@ class ConfigMap(KubeObject):
     """
 
     resource = ResourceType("", "v1", "ConfigMap", "configmaps")
+    drops_empty = True
 
     data: dict[str, str] | None = None
     binary_data: dict[str, Base64] | None = None
@@ -45,6 +46,7 @@ class Secret(KubeObject):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     resource = ResourceType("", "v1", "Secret", "secrets")
+    drops_empty = True
 
     data: dict[str, Base64] | None = None
     string_data: dict[str, str] | None = None

@@ -25,6 +25,7 @@ class Namespace(KubeObject):
     """A place for objects; cluster-scoped itself. Mirrors: `corev1.Namespace`."""
 
     resource = ResourceType("", "v1", "Namespace", "namespaces", is_namespaced=False)
+    drops_empty = True
 
     spec: NamespaceSpec = NamespaceSpec()
     status: NamespaceStatus = NamespaceStatus()
@@ -34,6 +35,7 @@ class ServiceAccount(KubeObject):
     """Who a pod is to the API server. Mirrors: `corev1.ServiceAccount`."""
 
     resource = ResourceType("", "v1", "ServiceAccount", "serviceaccounts")
+    drops_empty = True
 
     secrets: list[ObjectReference] | None = None
     image_pull_secrets: list[LocalObjectReference] | None = None

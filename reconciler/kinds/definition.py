@@ -114,6 +114,7 @@ class CustomResourceDefinition(KubeObject):
     """The object that brings a kind. Mirrors: `apiextensionsv1.CustomResourceDefinition`."""
 
     resource = CUSTOM_RESOURCE_DEFINITION
+    drops_empty = True
 
     spec: CustomResourceDefinitionSpec = CustomResourceDefinitionSpec()
     status: CustomResourceDefinitionStatus | None = None

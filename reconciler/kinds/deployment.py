@@ -58,6 +58,7 @@ class Deployment(KubeObject):
     """Equal pods, replaced step by step when their template changes. Mirrors: `appsv1.Deployment`."""
 
     resource = ResourceType("apps", "v1", "Deployment", "deployments")
+    drops_empty = True
 
     spec: DeploymentSpec = DeploymentSpec()
     status: DeploymentStatus = DeploymentStatus()

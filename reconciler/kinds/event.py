@@ -32,6 +32,7 @@ class CoreV1Event(KubeObject):
     """A short note on an object, in its older form, which `kubectl describe` reads. Mirrors: `corev1.Event`."""
 
     resource = ResourceType("", "v1", "Event", "events")
+    drops_empty = True
 
     involved_object: ObjectReference = ObjectReference()
     type: str | None = None
@@ -53,6 +54,7 @@ class EventsV1Event(KubeObject):
     """A short note on an object, in its newer form; `event_time` has to be set. Mirrors: `eventsv1.Event`."""
 
     resource = ResourceType("events.k8s.io", "v1", "Event", "events")
+    drops_empty = True
 
     event_time: MicroTime | None = None
     regarding: ObjectReference | None = None

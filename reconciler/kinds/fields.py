@@ -7,12 +7,13 @@ Pure.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, PlainSerializer
 
-from reconciler.api import ApiModel
+from reconciler.api import ApiModel, LabelSelector
 
 __all__ = [
     "Base64",
@@ -24,6 +25,7 @@ __all__ = [
     "ObjectReference",
     "PodSelector",
     "TemplateMeta",
+    "label_selector_of",
 ]
 
 
@@ -110,6 +112,53 @@ class PodSelector(ApiModel):
 
     match_labels: dict[str, str] | None = None
     match_expressions: list[LabelSelectorRequirement] | None = None
+
+
+def label_selector_of(selector: PodSelector | Mapping[str, Any] | None) -> LabelSelector:
+    """
+    Return what a selector in an object's field selects, to list or watch by it.
+
+    An empty one selects everything, and None nothing.
+
+    Args:
+        selector: Such as `deployment.spec.selector`, or the same of an untyped object.
+
+    Raises:
+        ValueError: An operator, key or value is not allowed, or there is something else in it than `matchLabels` and
+            `matchExpressions`; names it.
+
+    Mirrors: apimachinery `metav1.LabelSelectorAsSelector`.
+    """
+    if selector is None:
+        return LabelSelector.nothing()
+    if not isinstance(selector, PodSelector):
+        selector = PodSelector.model_validate(selector)
+    if selector.model_extra:
+        raise ValueError(
+            f"a selector has matchLabels and matchExpressions, this one has {', '.join(selector.model_extra)}; labels "
+            "alone are LabelSelector(labels)"
+        )
+    found = LabelSelector(selector.match_labels)
+    for requirement in selector.match_expressions or ():
+        found = _with(found, requirement)
+    return found
+
+
+def _with(selector: LabelSelector, requirement: LabelSelectorRequirement) -> LabelSelector:
+    key, values = requirement.key, requirement.values or []
+    if requirement.operator in {"Exists", "DoesNotExist"} and values:
+        raise ValueError(f"label {key}: {requirement.operator} takes no values")
+    match requirement.operator:
+        case "In":
+            return selector.in_(key, values)
+        case "NotIn":
+            return selector.not_in(key, values)
+        case "Exists":
+            return selector.exists(key)
+        case "DoesNotExist":
+            return selector.absent(key)
+        case other:
+            raise ValueError(f"label {key}: {other!r} is none of In, NotIn, Exists and DoesNotExist")
 
 
 class TemplateMeta(ApiModel):

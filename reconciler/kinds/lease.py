@@ -24,5 +24,6 @@ class Lease(KubeObject):
     """A claim that must be renewed, such as leadership. Mirrors: `coordinationv1.Lease`."""
 
     resource = ResourceType("coordination.k8s.io", "v1", "Lease", "leases")
+    drops_empty = True
 
     spec: LeaseSpec = LeaseSpec()

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from reconciler.api import ApiModel, KubeObject, ResourceType
-from reconciler.kinds.fields import IntOrString, KindCondition, LocalObjectReference, TemplateMeta
+from reconciler.kinds.fields import KindCondition, LocalObjectReference, TemplateMeta
+from reconciler.kinds.quantity import Quantity
 
 __all__ = [
     "Container",
@@ -48,13 +49,13 @@ class EnvVar(ApiModel):
 
 class ResourceRequirements(ApiModel):
     """
-    What a container asks for, and may use at most, as quantities such as `500m`.
+    What a container asks for, and may use at most.
 
     Mirrors: `corev1.ResourceRequirements`.
     """
 
-    requests: dict[str, IntOrString] | None = None
-    limits: dict[str, IntOrString] | None = None
+    requests: dict[str, Quantity] | None = None
+    limits: dict[str, Quantity] | None = None
 
 
 class VolumeMount(ApiModel):
@@ -186,6 +187,7 @@ class Pod(KubeObject):
     """Containers that run together on one node. Mirrors: `corev1.Pod`."""
 
     resource = ResourceType("", "v1", "Pod", "pods")
+    drops_empty = True
 
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()

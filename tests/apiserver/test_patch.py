@@ -46,6 +46,16 @@ def test_no_patch_touches_what_it_was_given() -> None:
         pytest.param([{"op": "add", "path": "/l/-", "value": 9}], {"l": [1, 2, 9], "m": {"k": "v"}}, id="append"),
         pytest.param([{"op": "remove", "path": "/l/0"}], {"l": [2], "m": {"k": "v"}}, id="remove from a list"),
         pytest.param([{"op": "replace", "path": "/m/k", "value": 1}], {"l": [1, 2], "m": {"k": 1}}, id="replace"),
+        pytest.param(
+            [{"op": "replace", "path": "/n", "value": 1}], {"l": [1, 2], "m": {"k": "v"}, "n": 1},
+            id="replace what is not there",
+        ),
+        pytest.param([{"op": "test", "path": "/n", "value": None}], {"l": [1, 2], "m": {"k": "v"}}, id="test for null"),
+        pytest.param(
+            [{"op": "copy", "from": "/n", "path": "/c"}], {"l": [1, 2], "m": {"k": "v"}, "c": None},
+            id="copy what is not there",
+        ),
+        pytest.param([{"op": "add", "path": "/m"}], {"l": [1, 2], "m": None}, id="no value"),
         pytest.param([{"op": "move", "from": "/m/k", "path": "/n"}], {"l": [1, 2], "m": {}, "n": "v"}, id="move"),
         pytest.param([{"op": "copy", "from": "/l", "path": "/m"}], {"l": [1, 2], "m": [1, 2]}, id="copy"),
         pytest.param([{"op": "test", "path": "/l/1", "value": 2}], {"l": [1, 2], "m": {"k": "v"}}, id="test"),
@@ -63,7 +73,10 @@ def test_a_json_patch_does_its_operations(operations: Any, result: Any) -> None:
     "operation",
     [
         pytest.param({"op": "remove", "path": "/none"}, id="remove what is not there"),
-        pytest.param({"op": "replace", "path": "/none", "value": 1}, id="replace what is not there"),
+        pytest.param({"op": "replace", "path": "/none/deep", "value": 1}, id="replace in what is not there"),
+        pytest.param({"op": "replace", "path": "/l/2", "value": 1}, id="replace an element that is not there"),
+        pytest.param({"op": "move", "from": "/none", "path": "/m/in"}, id="move what is not there"),
+        pytest.param({"op": "test", "path": "/none/deep", "value": None}, id="a test in what is not there"),
         pytest.param({"op": "test", "path": "/m/k", "value": "other"}, id="a test that fails"),
         pytest.param({"op": "frob", "path": "/m"}, id="an unknown operation"),
         pytest.param({"op": "add", "path": "/l/7", "value": 1}, id="an index beyond the end"),
@@ -71,7 +84,7 @@ def test_a_json_patch_does_its_operations(operations: Any, result: Any) -> None:
         pytest.param({"op": "add", "path": "/m/k/deep", "value": 1}, id="a child of a text"),
         pytest.param({"op": "add", "path": "m", "value": 1}, id="a path that is no pointer"),
         pytest.param({"op": "move", "from": "/m", "path": "/m/in"}, id="a move into itself"),
-        pytest.param({"op": "add", "path": "/m/x"}, id="no value"),
+        pytest.param({"op": "test", "path": "/m/k"}, id="a test without a value, of one that is there"),
         pytest.param("remove", id="no operation at all"),
     ],
 )

@@ -1,16 +1,32 @@
 from __future__ import annotations
 
+import traceback
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 from rich.pretty import pretty_repr
 
 from reconciler import kinds
-from reconciler.api import KubeObject, ObjectMeta
-from reconciler.client import decode_object
+from reconciler.api import KubeObject, ModelError, ObjectMeta, in_one_form
+from reconciler.client import JsonObject, decode_object
 from reconciler.errors import MalformedObjectError
-from reconciler.kinds import ConfigMap, Deployment, Lease, LeaseSpec, Pod, PodSpec, Secret
+from reconciler.kinds import (
+    ConfigMap,
+    Container,
+    Deployment,
+    LabelSelectorRequirement,
+    Lease,
+    LeaseSpec,
+    Pod,
+    PodSelector,
+    PodSpec,
+    ResourceRequirements,
+    Secret,
+    amount_of,
+    label_selector_of,
+)
 
 KINDS = [found for name in kinds.__all__ if isinstance(found := getattr(kinds, name), type)]
 OBJECTS = [found for found in KINDS if issubclass(found, KubeObject)]
@@ -77,6 +93,82 @@ def test_errors_about_a_secret_quote_nothing() -> None:
     ) as refused:
         decode_object(Secret, b'{"metadata": {"name": "a"}, "data": {"password": "hunter2!"}}')
     assert "hunter" not in str(refused.value)
+
+
+def test_a_value_of_a_secret_that_does_not_fit_is_refused_without_a_word_of_it(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for change in ({"string_data": {"pw": b"hunter2"}}, {"data": {"pw": "hunter2"}}, {"data": {"pw": 7}}):
+        secret = Secret(metadata=ObjectMeta(name="a", namespace="default"))
+        for name, value in change.items():
+            setattr(secret, name, value)
+        with pytest.raises(ModelError, match=r"^secrets default/a: \w+\.pw holds a value of type \w+, which") as raised:
+            secret.to_wire()
+        shown = "".join(traceback.format_exception(raised.value))
+        assert "hunter2" not in shown + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("selector", "text"),
+    [
+        (None, "nothing,!nothing"),
+        ({}, ""),
+        ({"matchLabels": {"app": "web"}}, "app=web"),
+        (PodSelector(match_labels={"a": "b"}), "a=b"),
+        (
+            PodSelector(
+                match_labels={"a": "b"},
+                match_expressions=[
+                    LabelSelectorRequirement(key="zone", operator="In", values=["b", "a"]),
+                    LabelSelectorRequirement(key="tier", operator="NotIn", values=["db"]),
+                    LabelSelectorRequirement(key="owner", operator="Exists", values=[]),
+                    LabelSelectorRequirement(key="canary", operator="DoesNotExist"),
+                ],
+            ),
+            "a=b,zone in (a,b),tier notin (db),owner,!canary",
+        ),
+    ],
+)
+def test_a_selector_in_a_field_is_one_to_list_by(selector: Any, text: str) -> None:
+    assert str(label_selector_of(selector)) == text
+
+
+@pytest.mark.parametrize(
+    ("selector", "named"),
+    [
+        ({"app": "web"}, r"this one has app; labels alone are LabelSelector\(labels\)"),
+        ({"matchExpressions": [{"key": "a", "operator": "Is", "values": ["b"]}]}, "label a: 'Is' is none of In, NotIn"),
+        ({"matchExpressions": [{"key": "a", "operator": "In"}]}, "label a: no value is given"),
+        (
+            {"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]},
+            "label a: Exists takes no values",
+        ),
+        ({"matchLabels": {"a b": "c"}}, "label key 'a b'"),
+    ],
+)
+def test_a_selector_in_a_field_that_is_none_is_refused_by_name(selector: Any, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        label_selector_of(selector)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("1", 1), ("1000m", 1), ("1e3", 1000), ("1k", 1000), ("1Ki", 1024), (".5", 0.5), ("-1M", -1e6),
+     ("", None), ("1 Gi", None), ("x", None)],
+)  # fmt: skip
+def test_a_quantity_says_an_amount(text: str, amount: float | None) -> None:
+    found = amount_of(text)
+    assert (None if found is None else float(found)) == amount
+
+
+def test_two_spellings_of_one_amount_are_one_where_objects_are_compared() -> None:
+    def pod(cpu: int | str, limits: dict[str, int | str] | None = None) -> JsonObject:
+        found = Container(name="a", resources=ResourceRequirements(requests={"cpu": cpu}, limits=limits))
+        return in_one_form(Pod(spec=PodSpec(containers=[found]))).to_wire()
+
+    assert pod("1000m") == pod("1") == pod(1) == pod("1.0", limits={})
+    assert pod("1001m") != pod("1")
+    assert pod("half") == pod("half")
 
 
 def test_bytes_are_base64_on_the_wire_only() -> None:

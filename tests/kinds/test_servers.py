@@ -26,8 +26,12 @@ from reconciler.kinds import (
     Namespace,
     Pod,
     PodSelector,
+    PodSpec,
+    ResourceRequirements,
     Secret,
     ServiceAccount,
+    Volume,
+    label_selector_of,
 )
 from tests.client import test_servers
 from tests.client.test_servers import CRD, Setting
@@ -302,6 +306,72 @@ async def test_a_deployment_is_created_scaled_left_alone_and_owned(setting: Sett
     stored = results[-1].object
     assert (stored.spec.replicas, stored.metadata.generation) == (2, 3)
     assert [found.uid for found in stored.metadata.owner_references or ()] == [owner.metadata.uid]
+
+
+@asynchronous
+@pytest.mark.parametrize("server", ["real"], indirect=True)
+@pytest.mark.parametrize("upsert", [create_or_update, create_or_patch])
+async def test_what_means_the_same_is_not_written_again_and_what_does_not_is(setting: Setting, upsert: Any) -> None:
+    client = setting.client
+    given = Deployment(metadata=ObjectMeta(name="web", namespace=setting.namespace))
+    labels = {"app": "web"}
+
+    def mutate(deployment: Deployment) -> None:
+        spec, pods = deployment.spec, deployment.spec.template.spec
+        spec.selector = PodSelector(match_labels=labels, match_expressions=[])
+        spec.template.metadata.labels = labels
+        spec.template.metadata.annotations = {}
+        if not pods.containers:
+            pods.containers = [Container(name="main", image="nginx")]
+        pods.volumes, pods.node_selector, pods.init_containers = [], {}, []
+        pods.containers[0].command = []
+        pods.containers[0].resources = ResourceRequirements(requests={"cpu": "1000m", "memory": "1024Mi"}, limits={})
+
+    def other(deployment: Deployment) -> None:
+        mutate(deployment)
+        deployment.spec.template.spec.containers[0].resources = ResourceRequirements(requests={"cpu": "1001m"})
+
+    def volume(deployment: Deployment) -> None:
+        other(deployment)
+        deployment.spec.template.spec.volumes = [Volume(name="scratch", empty_dir={})]
+
+    def no_volume(deployment: Deployment) -> None:
+        volume(deployment)
+        deployment.spec.template.spec.volumes = []
+
+    steps = [mutate, mutate, other, other, volume, no_volume, other]
+    results = [await upsert(client, given, step) for step in steps]
+    assert [str(result) for result, _ in results] == [
+        "created",
+        "unchanged",
+        "updated",
+        "unchanged",
+        "updated",
+        "updated",
+        "unchanged",
+    ]
+    stored = await client.get(Deployment, given.key)
+    assert (stored.spec.template.spec.volumes, stored.metadata.generation) == (None, 4)
+
+
+@asynchronous
+@pytest.mark.parametrize("server", ["real"], indirect=True)
+async def test_the_pods_of_a_deployment_are_listed_by_its_selector(setting: Setting) -> None:
+    client, meta = setting.client, setting.namespace
+    for name, labels in {"a": {"app": "web"}, "b": {"app": "web", "canary": ""}, "c": {"app": "db"}}.items():
+        metadata = ObjectMeta(name=name, namespace=meta, labels=labels)
+        await client.create(Pod(metadata=metadata, spec=PodSpec(containers=[Container(name="x", image="y")])))
+    await client.create(wanted(Deployment, meta), resource=Deployment.resource)
+    deployment = await client.get(Deployment, setting.key())
+
+    async def selected(selector: PodSelector | JsonObject | None) -> list[str]:
+        pods = await client.list(Pod, namespace=meta, label_selector=label_selector_of(selector))
+        return [pod.metadata.name for pod in pods]
+
+    assert await selected(deployment.spec.selector) == ["a", "b"]
+    assert await selected({"matchExpressions": [{"key": "canary", "operator": "DoesNotExist"}]}) == ["a", "c"]
+    assert await selected(PodSelector()) == ["a", "b", "c"]
+    assert await selected(None) == []
 
 
 @asynchronous
