@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from reconciler.api import EncodedObject, KubeObject, ResourceType
+from reconciler.cache.functions import check_plain
 from reconciler.errors import ConfigurationError
 from reconciler.event import Event
 from reconciler.reconcile import Request
@@ -21,7 +22,10 @@ __all__ = [
 
 MapFunc = Callable[[EncodedObject], Iterable[Request]]
 """
-Says which requests follow from an object; must not wait. What it raises ends the controller.
+Says which requests follow from an object; must not wait, so it looks other objects up in an informer's index.
+
+What it raises ends the cache that told of the object, and with it the manager: an object that nobody maps would be an
+object that nobody reconciles. A note on the error names the kind, the event and the object.
 
 Mirrors: controller-runtime `handler.MapFunc`.
 """
@@ -35,7 +39,7 @@ class EventHandler(Protocol):
     """
 
     def requests(self, event: Event) -> Iterable[Request]:
-        """Return the requests that `event` leads to."""
+        """Return the requests that `event` leads to; must not wait. What it raises ends the cache and the manager."""
         ...
 
 
@@ -50,7 +54,8 @@ class EnqueueRequestForObject:
 
     def requests(self, event: Event) -> Iterable[Request]:
         """Return one request, for the object itself."""
-        return (Request(event.key.namespace, event.key.name),)
+        key = event.key
+        return (Request(key.namespace, key.name),)
 
 
 class EnqueueRequestForOwner:
@@ -104,12 +109,17 @@ class EnqueueRequestsFromMapFunc:
     Args:
         function: Called with an object.
 
+    Raises:
+        ConfigurationError: The function is async.
+
     Mirrors: controller-runtime `handler.EnqueueRequestsFromMapFunc`.
+    Differs: the function is given no context and must not wait; in Go it may ask a client, and holds up its informer.
     """
 
     __slots__ = ("_function",)
 
     def __init__(self, function: MapFunc) -> None:
+        check_plain(function, "a map function", _FIND_BY_INDEX)
         self._function = function
 
     def requests(self, event: Event) -> Iterable[Request]:
@@ -127,14 +137,20 @@ def check_handler(handler: EventHandler) -> EventHandler:
     Return the handler.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: It is none, or its method is async.
     """
     if isinstance(handler, type):
         raise ConfigurationError(f"{handler.__name__} is a class: write {handler.__name__}(...) for a handler of it")
     if not callable(getattr(handler, "requests", None)):
         hint = "; for a function write EnqueueRequestsFromMapFunc(function)" if callable(handler) else ""
         raise ConfigurationError(f"{handler!r} is no handler: it has no method requests(event){hint}")
+    check_plain(handler.requests, "a handler", _FIND_BY_INDEX)
     return handler
+
+
+_FIND_BY_INDEX = (
+    "look other objects up with cache.informer(kind).by_index(name, value), which waits for nothing (docs/sources.md)"
+)
 
 
 def _objects(event: Event, handler: object) -> tuple[EncodedObject, ...]:

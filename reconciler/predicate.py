@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
-from reconciler.api import EncodedObject
+from reconciler.api import EncodedObject, label_selector_text
+from reconciler.cache.functions import check_plain
 from reconciler.cache.selector import LabelTest, parse_label_selector
 from reconciler.errors import ConfigurationError
 from reconciler.event import CreateEvent, DeleteEvent, Event, GenericEvent, UpdateEvent
@@ -28,6 +29,7 @@ __all__ = [
     "Predicate",
     "PredicateFuncs",
     "ResourceVersionChangedPredicate",
+    "UIDChangedPredicate",
     "check_predicates",
     "new_predicate_funcs",
     "predicate_name",
@@ -48,7 +50,7 @@ class Predicate(Protocol):
     """
 
     def lets_through(self, event: Event) -> bool:
-        """Return whether `event` may ask for a pass. It must neither wait nor raise."""
+        """Return whether `event` may ask for a pass; must not wait. What it raises ends the cache and the manager."""
         ...
 
 
@@ -94,6 +96,8 @@ class GenerationChangedPredicate(Combinable):
     Drops updates that left `metadata.generation` as it was: those of `status` and of other metadata.
 
     A controller that computes its next wake-up from `status` loses nothing by it, as long as every pass asks for it.
+    An object that was deleted and made again while the watch was away is one update, here as in Go, and both have
+    generation 1: add `| UIDChangedPredicate()` where that must not be missed.
 
     Mirrors: controller-runtime `predicate.GenerationChangedPredicate`.
     """
@@ -147,6 +151,23 @@ class AnnotationChangedPredicate(Combinable):
         return not isinstance(event, UpdateEvent) or event.old.metadata.annotations != event.new.metadata.annotations
 
 
+class UIDChangedPredicate(Combinable):
+    """
+    Drops updates of one and the same object; lets through that another one has taken its name.
+
+    That is an update where the watch missed both the deletion and the creation. The other predicates of change see only
+    what they compare, so combine: `GenerationChangedPredicate() | UIDChangedPredicate()`.
+
+    Differs: controller-runtime has none.
+    """
+
+    __slots__ = ()
+
+    def lets_through(self, event: Event) -> bool:
+        """Return False for an update with an equal uid, else True."""
+        return not isinstance(event, UpdateEvent) or event.old.uid != event.new.uid
+
+
 class LabelSelectorPredicate(Combinable):
     """
     Drops events of objects whose labels do not fit a selector; an update goes by the new labels alone.
@@ -154,8 +175,8 @@ class LabelSelectorPredicate(Combinable):
     So a controller is not told when an object loses its label. A generic event without an object is let through.
 
     Args:
-        selector: Labels and their values, all of which must be there; or a selector as `kubectl -l` takes it, such as
-            `app=web,tier!=db,zone in (a,b),!canary`, or any object whose `str()` is one. Nothing at all fits all.
+        selector: Labels and their values, all of which must be there; a `LabelSelector`; or its text as `kubectl -l`
+            takes it, such as `app=web,tier!=db,zone in (a,b),!canary`. Nothing at all fits all.
 
     Raises:
         ConfigurationError: It is no selector.
@@ -267,6 +288,9 @@ class PredicateFuncs(Combinable):
         generic: Of what no watch reported.
         name: What the journal says.
 
+    Raises:
+        ConfigurationError: One of the functions is async.
+
     Mirrors: controller-runtime `predicate.Funcs`.
     """
 
@@ -281,6 +305,8 @@ class PredicateFuncs(Combinable):
         generic: Callable[[GenericEvent], bool] | None = None,
         name: str = "PredicateFuncs",
     ) -> None:
+        for function in (create, update, delete, generic):
+            check_plain(function, "a predicate", _NO_ASYNC)
         self._create = create
         self._update = update
         self._delete = delete
@@ -311,8 +337,12 @@ def new_predicate_funcs(fits: Callable[[EncodedObject], bool], *, name: str = "P
 
     A generic event without an object is let through.
 
+    Raises:
+        ConfigurationError: The function is async.
+
     Mirrors: controller-runtime `predicate.NewPredicateFuncs`.
     """
+    check_plain(fits, "a predicate", _NO_ASYNC)
 
     def newest(event: Event) -> bool:
         return event.latest is None or fits(event.latest)
@@ -330,7 +360,7 @@ def check_predicates(predicates: Iterable[Predicate]) -> tuple[Predicate, ...]:
     Return the predicates as a tuple.
 
     Raises:
-        ConfigurationError: One of them is no predicate, or they are no list of them.
+        ConfigurationError: One of them is no predicate, or is async, or they are no list of them.
     """
     if hasattr(predicates, "lets_through"):
         raise ConfigurationError(f"predicates must be a list: write [{_called(predicates)}]")
@@ -340,7 +370,11 @@ def check_predicates(predicates: Iterable[Predicate]) -> tuple[Predicate, ...]:
             raise ConfigurationError(f"{each.__name__} is a class: write {each.__name__}() for a predicate of it")
         if not callable(getattr(each, "lets_through", None)):
             raise ConfigurationError(f"{each!r} is no predicate: it has no method lets_through(event)")
+        check_plain(each.lets_through, "a predicate", _NO_ASYNC)
     return found
+
+
+_NO_ASYNC = "decide by the event alone"
 
 
 def _says(function: Callable[[E], bool] | None, event: E) -> bool:
@@ -348,17 +382,12 @@ def _says(function: Callable[[E], bool] | None, event: E) -> bool:
 
 
 def _label_test(selector: object) -> LabelTest:
-    if isinstance(selector, Mapping):
-        wanted = tuple(cast("Mapping[object, object]", selector).items())
-        for name, value in wanted:
-            if not isinstance(name, str) or not isinstance(value, str):
-                raise ConfigurationError(f"label selector: {name!r}: {value!r} must be two strings")
-        return lambda labels: all(labels.get(cast("str", name)) == value for name, value in wanted)
-    if not isinstance(selector, str) and type(selector).__module__ == "builtins":
-        raise ConfigurationError(f"label selector: {selector!r} is neither a text nor a mapping of labels")
+    if selector is None:
+        # Elsewhere it selects everything, but a predicate of everything is no predicate.
+        raise ConfigurationError("label selector: None; leave the predicate out to let everything through")
     try:
-        return parse_label_selector(str(selector))
-    except ValueError as error:
+        return parse_label_selector(label_selector_text(selector))
+    except (TypeError, ValueError) as error:
         raise ConfigurationError(str(error)) from error
 
 

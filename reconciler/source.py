@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -253,11 +253,11 @@ class Kind:
             if origin is not _FOREIGN or self._ledger.may_be_ours(new.key, new.resource_version):
                 # As many as this controller writes, so the look into both objects is paid for by the write.
                 fields = fields_changed(old, new)
-        dropped_by = _dropped_by(self._predicates, event) if self._predicates else ""
+        dropped_by, requests = _decide(sink, self._predicates, self._handler, event)
         own_key = _own_key(event)
         latest = event.latest
         sighting = Sighting("" if latest is None else latest.uid, self._is_primary, old, new)
-        for request in _requests(self._handler, event, is_dropped=bool(dropped_by)):
+        for request in requests:
             seen = EventSeen(
                 sink.journal.new_id(),
                 (),
@@ -371,9 +371,9 @@ class ChannelSource:
         return f"{self.name}: stopped" if self._is_stopped else f"{self.name}: not started, {len(self._buffer)} waiting"
 
     def _report(self, event: GenericEvent, sink: Sink) -> None:
-        dropped_by = _dropped_by(self._predicates, event)
+        dropped_by, requests = _decide(sink, self._predicates, self._handler, event)
         own_key = _own_key(event)
-        for request in _requests(self._handler, event, is_dropped=bool(dropped_by)):
+        for request in requests:
             is_own = request == own_key
             seen = EventSeen(
                 sink.journal.new_id(),
@@ -409,11 +409,27 @@ def _own_key(event: Event) -> Request:
     return Request(key.namespace, key.name)
 
 
-def _dropped_by(predicates: tuple[Predicate, ...], event: Event) -> str:
-    for each in predicates:
-        if not each.lets_through(event):
-            return predicate_name(each)
-    return ""
+def _decide(
+    sink: Sink, predicates: tuple[Predicate, ...], handler: EventHandler, event: Event
+) -> tuple[str, tuple[Request, ...]]:
+    """
+    Return the predicate that drops the event, if one does, and the keys under which it is written down.
+
+    What one of them raises gets a note that says whose it is; values of the object are in the error's own words alone.
+    """
+    asked: object = handler
+    try:
+        for each in predicates:
+            asked = each
+            if not each.lets_through(event):
+                asked = handler
+                return predicate_name(each), tuple(_requests(handler, event, is_dropped=True))
+        asked = handler
+        return "", tuple(_requests(handler, event, is_dropped=False))
+    except Exception as error:  # it ends the cache, unless the sender of a channel catches it
+        name = type(asked).__name__ if asked is handler else predicate_name(cast("Predicate", asked))
+        error.add_note(f"raised by {name} of controller {sink.name}, at {event.verb} {event.key}")
+        raise
 
 
 def _requests(handler: EventHandler, event: Event, *, is_dropped: bool) -> Iterable[Request]:

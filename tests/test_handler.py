@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -132,6 +133,40 @@ def test_a_handler_passes_its_check_and_a_map_func_is_a_plain_function() -> None
     function: MapFunc = by_label
     handler = EnqueueRequestsFromMapFunc(function)
     assert check_handler(handler) is handler
+
+
+async def asks_the_server(obj: EncodedObject) -> list[Request]:
+    return [Request(obj.key.namespace, "a")]
+
+
+class Asking:
+    async def __call__(self, obj: EncodedObject) -> list[Request]:
+        return await asks_the_server(obj)
+
+
+class AsyncHandler:
+    async def requests(self, event: Event) -> Iterable[Request]:
+        return [Request(event.key.namespace, "a")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        pytest.param(lambda: EnqueueRequestsFromMapFunc(asks_the_server), "a map function", id="a function"),  # type: ignore[arg-type]  # the error is the test
+        pytest.param(lambda: EnqueueRequestsFromMapFunc(Asking()), "a map function", id="an object"),  # type: ignore[arg-type]  # the error is the test
+        pytest.param(
+            lambda: EnqueueRequestsFromMapFunc(partial(asks_the_server)),  # type: ignore[arg-type]  # the error is the test
+            "a map function",
+            id="a partial",
+        ),
+        pytest.param(lambda: check_handler(AsyncHandler()), "a handler", id="a handler"),  # type: ignore[arg-type]  # the error is the test
+    ],
+)
+def test_what_is_async_is_refused_when_it_is_given_with_the_way_that_waits_for_nothing(
+    wrong: Callable[[], object], what: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{what} is called where nothing may wait.*is async.*by_index"):
+        wrong()
 
 
 @pytest.mark.parametrize(

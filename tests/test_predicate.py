@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from reconciler.api import FieldSelector, LabelSelector
 from reconciler.errors import ConfigurationError
 from reconciler.event import CreateEvent, DeleteEvent, Event, GenericEvent, UpdateEvent
 from reconciler.predicate import (
@@ -18,6 +19,7 @@ from reconciler.predicate import (
     Predicate,
     PredicateFuncs,
     ResourceVersionChangedPredicate,
+    UIDChangedPredicate,
     check_predicates,
     new_predicate_funcs,
     predicate_name,
@@ -30,7 +32,17 @@ MOVED = UpdateEvent(BEFORE, encoded("a", 2, generation=1, labels={"app": "web"},
 RESIZED = UpdateEvent(BEFORE, encoded("a", 2, generation=2, labels={"app": "web"}, annotations={"note": "x"}))
 LABELLED = UpdateEvent(BEFORE, encoded("a", 2, generation=1, labels={"app": "db"}, annotations={"note": "x"}))
 NOTED = UpdateEvent(BEFORE, encoded("a", 2, generation=1, labels={"app": "web"}, annotations={"note": "y"}))
-UPDATES = {"again": AGAIN, "moved": MOVED, "resized": RESIZED, "labelled": LABELLED, "noted": NOTED}
+REMADE = UpdateEvent(
+    BEFORE, encoded("a", 2, uid="another", generation=1, labels={"app": "web"}, annotations={"note": "x"})
+)
+UPDATES = {
+    "again": AGAIN,
+    "moved": MOVED,
+    "resized": RESIZED,
+    "labelled": LABELLED,
+    "noted": NOTED,
+    "remade": REMADE,
+}
 OTHERS: tuple[Event, ...] = (CreateEvent(BEFORE), DeleteEvent(BEFORE), GenericEvent(BEFORE.key))
 
 
@@ -41,6 +53,7 @@ OTHERS: tuple[Event, ...] = (CreateEvent(BEFORE), DeleteEvent(BEFORE), GenericEv
         pytest.param(ResourceVersionChangedPredicate(), UPDATES.keys() - {"again"}, id="resource version"),
         pytest.param(LabelChangedPredicate(), {"labelled"}, id="labels"),
         pytest.param(AnnotationChangedPredicate(), {"noted"}, id="annotations"),
+        pytest.param(UIDChangedPredicate(), {"remade"}, id="uid"),
     ],
 )
 def test_a_predicate_of_change_drops_updates_without_that_change_and_nothing_else(
@@ -49,13 +62,6 @@ def test_a_predicate_of_change_drops_updates_without_that_change_and_nothing_els
     assert {name for name, event in UPDATES.items() if predicate.lets_through(event)} == passed
     assert all(predicate.lets_through(event) for event in OTHERS)
     assert repr(predicate) == predicate_name(predicate) == type(predicate).__name__
-
-
-class Selector:
-    """A selector as an object: `str` is what the wire has."""
-
-    def __str__(self) -> str:
-        return "app in (web)"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,7 @@ class Selector:
         pytest.param("app=web,!canary", True, id="kubectl's notation"),
         pytest.param("app!=web", False, id="not equal"),
         pytest.param("", True, id="empty text"),
-        pytest.param(Selector(), True, id="an object whose text is a selector"),
+        pytest.param(LabelSelector().in_("app", ["web"]), True, id="a selector"),
     ],
 )
 def test_a_label_selector_goes_by_the_labels_of_the_object(selector: Mapping[str, str] | object, fits: bool) -> None:
@@ -85,6 +91,12 @@ def test_a_label_selector_goes_by_the_new_labels_of_an_update_and_lets_an_event_
 
 YES, NO = PredicateFuncs(name="Yes"), PredicateFuncs(create=lambda event: event.is_initial, name="No")
 CREATED = CreateEvent(BEFORE)
+
+
+def test_an_object_that_was_made_anew_unseen_is_let_through_by_a_predicate_of_change_and_the_uid() -> None:
+    predicate = GenerationChangedPredicate() | UIDChangedPredicate()
+    assert {name for name, event in UPDATES.items() if predicate.lets_through(event)} == {"resized", "remade"}
+    assert predicate.name == "(GenerationChangedPredicate | UIDChangedPredicate)"
 
 
 class Foreign:
@@ -171,6 +183,29 @@ def test_predicates_that_are_some_are_returned_in_their_order() -> None:
     assert check_predicates(iter(found)) == tuple(found)
 
 
+async def decides(event: object) -> bool:
+    return bool(event)
+
+
+class Waiting:
+    async def lets_through(self, event: Event) -> bool:
+        return bool(event)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(lambda: check_predicates([Waiting()]), id="a method"),  # type: ignore[list-item]  # the error is the test
+        pytest.param(lambda: NotPredicate(Waiting()), id="combined"),  # type: ignore[arg-type]  # the error is the test
+        pytest.param(lambda: PredicateFuncs(delete=decides), id="one of four"),  # type: ignore[arg-type]  # the error is the test
+        pytest.param(lambda: new_predicate_funcs(decides), id="one for all"),  # type: ignore[arg-type]  # the error is the test
+    ],
+)
+def test_an_async_predicate_which_would_let_everything_through_is_refused(wrong: Callable[[], object]) -> None:
+    with pytest.raises(ConfigurationError, match=r"a predicate is called where nothing may wait.*is async"):
+        wrong()
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -197,8 +232,11 @@ def test_predicates_that_are_some_are_returned_in_their_order() -> None:
             id="the opposite of a class",
         ),
         pytest.param(lambda: LabelSelectorPredicate("a=b=c"), "a=b=c", id="a text that is no selector"),
-        pytest.param(lambda: LabelSelectorPredicate({"a": 1}), "'a': 1 must be two strings", id="a number"),
-        pytest.param(lambda: LabelSelectorPredicate(None), "None is neither", id="None"),
+        pytest.param(lambda: LabelSelectorPredicate({"a": 1}), "label a: the value 1 is no text", id="a number"),
+        pytest.param(lambda: LabelSelectorPredicate(None), "leave the predicate out", id="None"),
+        pytest.param(
+            lambda: LabelSelectorPredicate(FieldSelector({"a": "b"})), "takes a LabelSelector", id="a field selector"
+        ),
     ],
 )
 def test_what_is_no_predicate_is_refused_when_it_is_given(wrong: Callable[[], Predicate], said: str) -> None:

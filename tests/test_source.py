@@ -566,3 +566,22 @@ def test_a_channel_is_synced_as_soon_as_it_is_started() -> None:
         return asyncio.get_running_loop().time()
 
     assert run_virtual(main()) == 0
+
+
+def test_what_a_handler_or_predicate_raises_names_it_and_its_controller_and_the_object_but_no_value_of_it() -> None:
+    def fails(obj: EncodedObject) -> list[Request]:
+        raise KeyError("labels")
+
+    def fails_on_events(event: Event) -> bool:
+        raise KeyError("labels")
+
+    event = GenericEvent(KEY, encoded("a", 1))
+    handler = EnqueueRequestsFromMapFunc(fails)
+    for source, asked in (
+        (ChannelSource(handler), "EnqueueRequestsFromMapFunc"),
+        (ChannelSource(predicates=[PredicateFuncs(generic=fails_on_events, name="Mine")]), "Mine"),
+    ):
+        source.start(Listener())
+        with pytest.raises(KeyError) as caught:
+            source.send(event)
+        assert caught.value.__notes__ == [f"raised by {asked} of controller c, at generic default/a"]

@@ -6,14 +6,18 @@ A `Cache` has one `Informer` for each kind: list, watch, and after whatever goes
 write, does not decide what a change is worth (predicates and handlers do), and does not know who caused it.
 """
 
-from reconciler.cache.cache import WARN_ABOVE_BYTES, Cache, InformerHandle
+from reconciler.cache.cache import WARN_ABOVE_BYTES, Cache
+from reconciler.cache.handle import InformerHandle
+from reconciler.cache.handlers import Handler
 from reconciler.cache.indexer import KeyFunction
-from reconciler.cache.informer import Handler, Informer, InformerStatus
+from reconciler.cache.informer import Informer, InformerStatus
 from reconciler.cache.options import BytesTransform, KindOptions, Transform
 from reconciler.cache.reader import CachedReader
+from reconciler.cache.resync import RESYNC
 from reconciler.cache.store import Snapshot, Store, Unreadable
 
 __all__ = [
+    "RESYNC",
     "WARN_ABOVE_BYTES",
     "BytesTransform",
     "Cache",

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
-from types import TracebackType
-from typing import Self, TypeVar, overload
+from typing import TypeVar, cast, overload
 
 import anyio
 from anyio.abc import TaskGroup
 
 from reconciler.api import EncodedObject, KubeObject, ResourceType
+from reconciler.cache.handle import InformerHandle
 from reconciler.cache.indexer import KeyFunction
 from reconciler.cache.informer import Informer, InformerStatus
 from reconciler.cache.news import News
 from reconciler.cache.options import BytesTransform, KindOptions, Transform, namespaces_for
+from reconciler.cache.resync import RESYNC, check_resync
 from reconciler.client import JsonObject, RestClient, decode_object
 from reconciler.clock import LoopClock
 from reconciler.errors import CacheNotSyncedError, ConfigurationError
 from reconciler.instant import Clock
 
-__all__ = ["WARN_ABOVE_BYTES", "Cache", "InformerHandle"]
+__all__ = ["WARN_ABOVE_BYTES", "Cache"]
+
+_log = logging.getLogger("reconciler.cache")
+
+_WARN_NOT_RUNNING_AFTER_SECONDS = 10.0
 
 O = TypeVar("O", bound=KubeObject)  # noqa: E741
 
@@ -45,11 +51,14 @@ class Cache:
         streaming_list: Ask for lists as streams (`sendInitialEvents`), which cost the server less memory; a server that
             has none is asked for pages.
         warn_above_bytes: The log warns of a kind without namespaces and selectors that holds more; None never.
+        resync: How often handlers are told of every object again, as an update that changed nothing; each kind's
+            period is multiplied once by a factor in [0.9, 1.1). None or zero: never.
 
     Raises:
-        ConfigurationError: The options of a kind do not fit it, or both `namespace` and `namespaces` are given.
+        ConfigurationError: The options of a kind do not fit it, both `namespace` and `namespaces` are given, or
+            `resync` is shorter than a second.
 
-    Mirrors: controller-runtime `cache.Cache`, with `cache.Options`' `DefaultNamespaces` and `ByObject`.
+    Mirrors: controller-runtime `cache.Cache`, with `cache.Options`' `DefaultNamespaces`, `ByObject` and `SyncPeriod`.
     Differs: `informer` never waits; see `CachedReader` for reads of a kind that is not synced.
     """
 
@@ -64,6 +73,7 @@ class Cache:
         options: Mapping[type[KubeObject] | ResourceType, KindOptions] | None = None,
         streaming_list: bool = False,
         warn_above_bytes: int | None = WARN_ABOVE_BYTES,
+        resync: timedelta | None = RESYNC,
     ) -> None:
         if namespace and namespaces is not None:
             raise ConfigurationError("a cache takes either namespace or namespaces, not both")
@@ -74,13 +84,16 @@ class Cache:
         self._random = random or Random()
         self._streaming_list = streaming_list
         self._warn_above_bytes = warn_above_bytes
+        self._resync = check_resync(resync)
         self._news = News()
         self._informers: dict[ResourceType, Informer] = {}
         self._options: dict[ResourceType, KindOptions] = {}
         self._indexes: dict[ResourceType, dict[str, KeyFunction]] = {}
         self._typed_indexes: set[ResourceType] = set()
         self._holders: dict[ResourceType, int] = {}
+        self._kept: set[ResourceType] = set()
         self._group: TaskGroup | None = None
+        self._failure = ""
         for kind, given in (options or {}).items():
             self._set_options(kind, given)
 
@@ -91,8 +104,8 @@ class Cache:
 
     @property
     def is_synced(self) -> bool:
-        """Whether the first list of every kind is complete."""
-        return all(informer.is_synced for informer in self._informers.values())
+        """Whether the first list of every kind is complete, and nothing has ended the cache."""
+        return not self._failure and all(informer.is_synced for informer in self._informers.values())
 
     @property
     def informers(self) -> tuple[Informer, ...]:
@@ -114,6 +127,7 @@ class Cache:
         transform: Transform | None = None,
         transform_bytes: BytesTransform | None = None,
         metadata_only: bool = False,
+        resync: timedelta | None = None,
     ) -> None:
         """
         Hold only a part of a kind, or in another form; to be said before anybody asks for its informer.
@@ -121,26 +135,37 @@ class Cache:
         Args:
             kind: Which kind.
             namespaces: One watch each; None takes the cache's own, an empty list means all.
-            label_selector: As in kubectl's `-l`, as text or as anything whose `str()` is that.
-            field_selector: The same as in kubectl's `--field-selector`.
+            label_selector: A `LabelSelector`, text as in kubectl's `-l`, or labels that must be equal.
+            field_selector: A `FieldSelector`, text as in kubectl's `--field-selector`, or fields that must be equal.
             transform: Is given each object as a dictionary, and returns what to keep of it. Name, uid and version must
                 stay. An object for which it fails is not taken in, and `InformerStatus.unreadable` names it.
             transform_bytes: The same from JSON to JSON, for who can do it without decoding.
             metadata_only: Let the server send nothing but `metadata`. Such a kind is read by its `ResourceType` alone.
+            resync: How often handlers are told of every object again; None takes the cache's own, zero means never.
 
         Raises:
-            ConfigurationError: There is an informer of the kind already, or the namespaces do not fit the kind.
+            ConfigurationError: There is an informer of the kind already, a selector is none, the namespaces do not fit
+                the kind, or `resync` is shorter than a second.
 
         Mirrors: controller-runtime `cache.Options.ByObject`.
         """
         given = None if namespaces is None else _names(namespaces)
         self._set_options(
-            kind, KindOptions(given, label_selector, field_selector, transform, transform_bytes, metadata_only)
+            kind, KindOptions(given, label_selector, field_selector, transform, transform_bytes, metadata_only, resync)
         )
 
     def informer(self, kind: type[KubeObject] | ResourceType) -> Informer:
-        """Return the informer of `kind`; a new one starts at once if the cache runs, else with it."""
+        """
+        Return the informer of `kind`; a new one starts at once if the cache runs, else with it.
+
+        One that was asked for so while nobody held it (see `acquire`) stays until `release`.
+        """
         resource = _resource(kind)
+        if not self._holders.get(resource):
+            self._kept.add(resource)
+        return self._informer(resource)
+
+    def _informer(self, resource: ResourceType) -> Informer:
         informer = self._informers.get(resource)
         if informer is None:
             informer = self._informers[resource] = self._new_informer(resource)
@@ -152,9 +177,10 @@ class Cache:
         """
         Return the informer of `kind` for as long as it is needed.
 
-        When the last handle is released and nobody has a handler on it, the informer ends as with `release`.
+        When the last handle is released, the informer ends as with `release`, unless somebody has a handler on it, or
+        asked for it before without a handle, by `informer` or by a read.
         """
-        informer = self.informer(kind)
+        informer = self._informer(_resource(kind))
         self._holders[informer.resource] = self._holders.get(informer.resource, 0) + 1
         return InformerHandle(informer, self._let_go)
 
@@ -162,8 +188,9 @@ class Cache:
         """
         End the informer of `kind`, whoever uses it: its watch ends, its objects are dropped.
 
-        Who waits for its sync is refused, its handlers hear no more. Whoever asks for the kind later gets a new
-        informer, with the same options and fields.
+        Who waits for its sync is refused, its handlers hear no more; the log warns where it had any, since a controller
+        among them is deaf from now on. Whoever asks for the kind later gets a new informer, with the same options and
+        fields.
 
         Returns:
             Whether there was one.
@@ -173,8 +200,14 @@ class Cache:
         resource = _resource(kind)
         informer = self._informers.pop(resource, None)
         self._holders.pop(resource, None)
+        self._kept.discard(resource)
         if informer is None:
             return False
+        if count := informer.handler_count:
+            _log.warning(
+                "cache of %s: released while %d handler%s attached: controllers among them hear no more of the kind",
+                resource, count, " was" if count == 1 else "s were",
+            )  # fmt: skip
         informer.end()
         self._news.tell()
         return True
@@ -225,10 +258,14 @@ class Cache:
         Follow every kind until `stopping` is set or the task is cancelled.
 
         Raises:
-            ExceptionGroup: A handler raised; everything else has been stopped.
+            ExceptionGroup: A handler raised; everything else has been stopped. Nothing counts as synced any more, and
+                reads are refused.
+            RuntimeError: It runs already; or something ended it, so that what handlers know is not what it holds.
         """
         if self._group is not None:
             raise RuntimeError("this cache runs already")
+        if self._failure:
+            raise RuntimeError(f"{self._failure}; make a new one")
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
@@ -236,6 +273,9 @@ class Cache:
                     self._start(informer, group)
                 await (stopping or asyncio.Event()).wait()
                 group.cancel_scope.cancel()
+        except Exception as error:
+            self._fail(error)
+            raise
         finally:
             self._group = None
 
@@ -251,14 +291,21 @@ class Cache:
         Raises:
             CacheNotSyncedError: One is not, in time, or one failed in such a way; names each such kind, its scope and
                 what went wrong last.
+
+        It waits also for a cache that does not run yet, and the log warns of one that does not after 10 s.
         """
+        warning = asyncio.get_running_loop().call_later(_WARN_NOT_RUNNING_AFTER_SECONDS, self._warn_if_not_running)
         try:
             async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
                 while not self.is_synced:
+                    if self._failure:
+                        raise CacheNotSyncedError(self._failure)
                     self._refuse(lambda informer: informer.cannot_sync and not keep_waiting)
                     await self._news.wait()
         except TimeoutError:
             self._refuse(lambda informer: not informer.is_synced)
+        finally:
+            warning.cancel()
 
     def statuses(self) -> tuple[InformerStatus, ...]:
         """Return how each kind stands, in the order they were asked for."""
@@ -267,7 +314,18 @@ class Cache:
     def problem(self) -> str | None:
         """Return what is wrong, for `/readyz`: kinds that are not synced, or that may be behind; None if none is."""
         found = [informer.describe() for informer in self._informers.values() if informer.has_problem]
-        return "; ".join(found) or None
+        return "; ".join(found) or self._failure or None
+
+    def _warn_if_not_running(self) -> None:
+        if not self.is_running:
+            _log.warning("somebody waits for the sync of a cache that does not run: run it, or give it to a manager")
+
+    def _fail(self, error: Exception) -> None:
+        # The types alone: what a handler raised may quote the object.
+        self._failure = f"the cache has ended with {', '.join(_type_names(error))}"
+        for informer in self._informers.values():
+            informer.fail(self._failure)
+        self._news.tell()
 
     def _refuse(self, is_to_blame: Callable[[Informer], bool]) -> None:
         if blamed := [informer.describe() for informer in self._informers.values() if is_to_blame(informer)]:
@@ -278,6 +336,7 @@ class Cache:
         if resource in self._informers:
             raise ConfigurationError(f"{resource}: its informer is there already; set its options before")
         namespaces_for(resource, options.namespaces)
+        check_resync(options.resync)
         if options.metadata_only and resource in self._typed_indexes:
             raise ConfigurationError(
                 f"{resource}: an index looks at the model, so metadata_only leaves it nothing to see"
@@ -298,9 +357,12 @@ class Cache:
             news=self._news,
             is_streaming=self._streaming_list,
             warn_above_bytes=self._warn_above_bytes,
+            resync=self._resync,
         )
         for name, function in self._indexes.get(resource, {}).items():
             informer.add_index(name, function)
+        if self._failure:
+            informer.fail(self._failure)
         return informer
 
     def _start(self, informer: Informer, group: TaskGroup) -> None:
@@ -312,47 +374,22 @@ class Cache:
             # Released for all while this handle was still held; there may be a new one, which is not ours.
             return
         self._holders[resource] -= 1
-        if not self._holders[resource] and not informer.has_handlers:
+        if not self._holders[resource] and not informer.handler_count and resource not in self._kept:
             self.release(resource)
 
     def __repr__(self) -> str:
         return f"<Cache of {len(self._informers)} kinds, {'running' if self.is_running else 'not running'}>"
 
 
-class InformerHandle:
-    """
-    One user's hold on an informer; also a context manager.
-
-    Attributes:
-        informer: What is held.
-    """
-
-    def __init__(self, informer: Informer, let_go: Callable[[Informer], None]) -> None:
-        """Made by `Cache.acquire`."""
-        self.informer = informer
-        self._let_go = let_go
-        self._is_held = True
-
-    def release(self) -> None:
-        """Let go; a second call does nothing. Remove your handlers before."""
-        if self._is_held:
-            self._is_held = False
-            self._let_go(self.informer)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.release()
-
-    def __repr__(self) -> str:
-        return f"<InformerHandle of {self.informer.resource}, {'held' if self._is_held else 'released'}>"
-
-
 def _resource(kind: type[KubeObject] | ResourceType) -> ResourceType:
     return kind if isinstance(kind, ResourceType) else kind.resource
+
+
+def _type_names(error: BaseException) -> tuple[str, ...]:
+    if isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return tuple(dict.fromkeys(name for each in inner for name in _type_names(each)))
+    return (type(error).__name__,)
 
 
 def _names(namespaces: Iterable[str] | None) -> tuple[str, ...]:

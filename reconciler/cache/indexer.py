@@ -8,6 +8,7 @@ Invariants:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 
 from reconciler.api import EncodedObject, ObjectKey
@@ -16,6 +17,9 @@ __all__ = ["Index", "KeyFunction"]
 
 KeyFunction = Callable[[EncodedObject], Iterable[str]]
 """Returns the values that an object is found by; none leaves it out of the index."""
+
+_Values = str | tuple[str, ...]
+"""The values of one object; mostly there is one, and a tuple around it would cost 56 bytes for each object."""
 
 
 class Index:
@@ -33,7 +37,7 @@ class Index:
     def __init__(self, function: KeyFunction) -> None:
         self._function = function
         self._by_value: dict[str, set[ObjectKey]] = {}
-        self._values: dict[ObjectKey, tuple[str, ...]] = {}
+        self._values: dict[ObjectKey, _Values] = {}
 
     def put(self, item: EncodedObject) -> str:
         """Take the object's present version; return why it is in no place of this index, or empty text."""
@@ -43,14 +47,16 @@ class Index:
             self.remove(item.key)
             # The type alone: the text may quote the object.
             return f"its key function raised {type(error).__name__}"
-        if values != self._values.get(item.key, ()):
-            self.remove(item.key)
+        known = self._values.get(item.key, ())
+        if values != known:
+            if known != ():
+                self.remove(item.key)
             self._add(item.key, values)
         return ""
 
     def remove(self, key: ObjectKey) -> None:
         """Forget the object; one that is not there is none."""
-        for value in self._values.pop(key, ()):
+        for value in _each(self._values.pop(key, ())):
             keys = self._by_value[value]
             keys.discard(key)
             if not keys:  # I2
@@ -62,31 +68,39 @@ class Index:
 
     def values_of(self, key: ObjectKey) -> tuple[str, ...]:
         """Return the values of one object; none where it is not in the index."""
-        return self._values.get(key, ())
+        return _each(self._values.get(key, ()))
 
     def clear(self) -> None:
         """Forget every object."""
         self._by_value.clear()
         self._values.clear()
 
-    def _add(self, key: ObjectKey, values: tuple[str, ...]) -> None:
-        if values:
+    def _add(self, key: ObjectKey, values: _Values) -> None:
+        if type(values) is str:
+            # Few values, many objects: one string for all of them.
+            values = sys.intern(values)
+        if values != ():
             self._values[key] = values
-        for value in values:
-            self._by_value.setdefault(value, set()).add(key)
+        for value in _each(values):
+            keys = self._by_value.get(value)
+            if keys is None:
+                keys = self._by_value[value] = set()
+            keys.add(key)
 
     def __repr__(self) -> str:
         return f"<Index of {len(self._values)} objects under {len(self._by_value)} values>"
 
 
-def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+def _distinct(values: Iterable[str]) -> _Values:
     if isinstance(values, str):
         # Its letters would be indexed, and nothing would ever be found.
         raise TypeError("a key function returns an iterable of texts, not a text")
-    return tuple(dict.fromkeys(map(_text, values)))
+    found = tuple(values)
+    for value in found:
+        if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  (users' code need not be typed)
+            raise TypeError(f"a key function returns texts, not {type(value).__name__}")
+    return found[0] if len(found) == 1 else tuple(dict.fromkeys(found))
 
 
-def _text(value: str) -> str:
-    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  (users' code need not be typed)
-        raise TypeError(f"a key function returns texts, not {type(value).__name__}")
-    return value
+def _each(values: _Values) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else values

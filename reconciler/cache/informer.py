@@ -3,9 +3,12 @@ The informer: one kind's store, kept up to date, and those who are told about it
 
 Guarantees:
     - The store is updated before anyone is told, so who reads it from a handler, or later, sees at least that.
-    - Each handler sees each object's changes in order, from its creation on; one that is added late begins with what
-      is there.
+    - Each handler sees each object's changes in order, from its creation on, each once; one that is added late, also
+      while others are being told, begins with what is there.
     - After `end` nobody is told of anything.
+    - What a handler raises carries a note that names the kind, the event and the object.
+    - Where resyncs are wanted, each handler is told of every object again from time to time, as an update with
+      `old` and `new` the same; not before the first list is complete.
 """
 
 from __future__ import annotations
@@ -20,24 +23,23 @@ from random import Random
 import anyio
 
 from reconciler.api import EncodedObject, ObjectKey, ResourceType
+from reconciler.cache.handlers import Handler, Handlers
 from reconciler.cache.indexer import KeyFunction
 from reconciler.cache.news import News
 from reconciler.cache.options import KindOptions, namespaces_for
 from reconciler.cache.reflector import Reflector, name_of
+from reconciler.cache.resync import Resync, check_resync
 from reconciler.cache.store import Delta, Replaced, Store, Unreadable
 from reconciler.client import RestClient
-from reconciler.errors import CacheNotSyncedError
-from reconciler.event import CreateEvent, Event
+from reconciler.errors import CacheNotSyncedError, ConfigurationError
+from reconciler.event import UpdateEvent
 from reconciler.instant import Clock, duration
 
-__all__ = ["Handler", "Informer", "InformerStatus"]
+__all__ = ["Informer", "InformerStatus"]
 
 _log = logging.getLogger("reconciler.cache")
 
 _UNREADABLE_SHOWN_MAX = 3
-
-Handler = Callable[[Event], None]
-"""Is told of an event; must not wait. What it raises ends the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +88,17 @@ class Informer:
         news: Is told whenever something may have become true that somebody waits for.
         is_streaming: Ask for lists as streams, where the server has them.
         warn_above_bytes: A kind without namespaces and selectors that holds more is warned of, once; None never.
+        resync: How often handlers are told of every object again; None or zero never. The options' one stands above it.
 
     Attributes:
         namespaces: Which ones are watched, one watch each; empty for all of them, or for cluster scope.
 
     Raises:
-        ConfigurationError: The namespaces do not fit the kind.
+        ConfigurationError: The namespaces do not fit the kind, or `resync` is too short.
 
     Mirrors: client-go `SharedIndexInformer`.
-    Differs: handlers are called at once, in the order they were added, without a queue and a thread for each; there is
-    no periodic resync.
+    Differs: handlers are called at once, in the order they were added, without a queue and a thread for each; all
+    handlers of a kind have one period of resync, as all have in controller-runtime.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class Informer:
         news: News | None = None,
         is_streaming: bool = False,
         warn_above_bytes: int | None = None,
+        resync: timedelta | None = None,
     ) -> None:
         self.resource = resource
         self.options = options or KindOptions()
@@ -119,13 +123,17 @@ class Informer:
         self.namespaces: tuple[str, ...] = wanted
         self.store = Store()
         self._clock = clock
-        self._handlers: list[Handler] = []
+        self._handlers = Handlers(str(resource))
         self._news = news or News()
         self._listed: set[str] = set()
         self._has_ended = False
+        self._is_running = False
+        self._failure = ""
         self._scope: anyio.CancelScope | None = None
         self._warn_above_bytes = None if self._is_narrowed else warn_above_bytes
         self._said_unreadable: set[Unreadable] = set()
+        period = resync if self.options.resync is None else self.options.resync
+        self._resync = Resync(check_resync(period), random)
         several = len(wanted) > 1
         self._reflectors = tuple(
             Reflector(
@@ -150,13 +158,17 @@ class Informer:
 
     @property
     def is_synced(self) -> bool:
-        """Whether the first list is complete, and every handler has been told of it."""
-        return len(self._listed) == len(self._reflectors)
+        """Whether the first list is complete, every handler has been told of it, and nothing has ended the cache."""
+        return len(self._listed) == len(self._reflectors) and not self._failure
+
+    def is_synced_in(self, namespace: str) -> bool:
+        """Whether the first list of a namespace is complete; of an empty one, that of every namespace."""
+        return self.is_synced or (namespace in self._listed and not self._failure)
 
     @property
     def has_problem(self) -> bool:
         """Whether it is not synced, or may be behind."""
-        return not self.is_synced or self._problem is not None
+        return not self.is_synced or not self._is_running or self._problem is not None
 
     @property
     def cannot_sync(self) -> bool:
@@ -164,8 +176,10 @@ class Informer:
         if self.is_synced:
             return False
         # A watch that is refused after its list is no reason to give up the lists of other namespaces.
-        return self._has_ended or any(
-            reflector.is_lasting for reflector in self._reflectors if reflector.namespace not in self._listed
+        return (
+            self._has_ended
+            or bool(self._failure)
+            or any(reflector.is_lasting for reflector in self._reflectors if reflector.namespace not in self._listed)
         )
 
     @property
@@ -174,21 +188,22 @@ class Informer:
         return self._has_ended
 
     @property
-    def has_handlers(self) -> bool:
-        """Whether anybody is told."""
-        return bool(self._handlers)
+    def handler_count(self) -> int:
+        """How many are told."""
+        return len(self._handlers)
 
     def add_handler(self, handler: Handler) -> Callable[[], None]:
         """
         Tell `handler` of every event from now on, and return what ends that.
 
         If there are objects already, it is told of each at once, as an initial create.
+
+        Raises:
+            ConfigurationError: The informer was released: nobody will ever be told. Or the handler is async.
         """
-        for present in self.store:
-            handler(CreateEvent(present, is_initial=True))
-        # Not before: a handler sees an object's creation first.
-        self._handlers.append(handler)
-        return lambda: self._remove(handler)
+        if self._has_ended:
+            raise ConfigurationError(f"{self.describe()}: nobody is told of anything; ask the cache for a new informer")
+        return self._handlers.add(handler, self.store)
 
     def add_index(self, name: str, key_function: KeyFunction) -> None:
         """
@@ -233,7 +248,9 @@ class Informer:
             if not (key and reflector.namespace) or reflector.namespace == key.namespace
         )
 
-    async def wait_for_sync(self, timeout: timedelta | None = None, *, keep_waiting: bool = False) -> None:
+    async def wait_for_sync(
+        self, timeout: timedelta | None = None, *, keep_waiting: bool = False, namespace: str = ""
+    ) -> None:
         """
         Return when the first list is complete.
 
@@ -241,6 +258,7 @@ class Informer:
             timeout: None waits for ever.
             keep_waiting: Wait also where the list fails with what waiting does not mend, such as a 403: somebody may
                 grant the right meanwhile.
+            namespace: Of the namespaces that have a watch of their own, this one alone; empty for all.
 
         Raises:
             CacheNotSyncedError: It is not, in time, or the list failed in such a way, or the informer was ended; names
@@ -248,8 +266,8 @@ class Informer:
         """
         try:
             async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
-                while not self.is_synced:
-                    if self._has_ended or (self.cannot_sync and not keep_waiting):
+                while not self.is_synced_in(namespace):
+                    if self._has_ended or self._failure or (self._cannot_sync_in(namespace) and not keep_waiting):
                         raise CacheNotSyncedError(self.describe())
                     await self._news.wait()
         except TimeoutError:
@@ -277,6 +295,10 @@ class Informer:
         said = [f"synced, {len(self.store)} objects" if self.is_synced else "not synced"]
         if self._has_ended:
             said.append("released; it follows the kind no longer")
+        elif self._failure:
+            said.append(self._failure)
+        elif not self._is_running:
+            said.append("the cache does not run")
         elif self._problem:
             said.append(self._problem)
         if unreadable := self.store.unreadable:
@@ -288,13 +310,21 @@ class Informer:
         """Follow the kind until cancelled or ended."""
         if self._has_ended:
             return
-        with anyio.CancelScope() as self._scope:
-            if len(self._reflectors) == 1:
-                await self._reflectors[0].run()
-                return
-            async with anyio.create_task_group() as group:
-                for reflector in self._reflectors:
-                    group.start_soon(reflector.run, name=f"reflector of {reflector.name}")
+        self._is_running = True
+        try:
+            with anyio.CancelScope() as self._scope:
+                await self._follow()
+        finally:
+            self._is_running = False
+
+    def fail(self, why: str) -> None:
+        """
+        Say from now on that the cache has ended, and `why`: what is held is of the past, so nothing counts as synced.
+
+        Who waits for its sync is refused.
+        """
+        self._failure = why
+        self._news.tell()
 
     def end(self) -> None:
         """
@@ -309,6 +339,29 @@ class Informer:
         if self._scope is not None:
             self._scope.cancel()
         self._news.tell()
+
+    def _cannot_sync_in(self, namespace: str) -> bool:
+        if namespace not in self.namespaces:
+            return self.cannot_sync
+        lasting = [each.is_lasting for each in self._reflectors if each.namespace == namespace]
+        return not self.is_synced_in(namespace) and any(lasting)
+
+    async def _follow(self) -> None:
+        if len(self._reflectors) == 1 and not self._resync.is_on:
+            await self._reflectors[0].run()
+            return
+        try:
+            async with anyio.create_task_group() as group:
+                for reflector in self._reflectors:
+                    group.start_soon(reflector.run, name=f"reflector of {reflector.name}")
+                if self._resync.is_on:
+                    group.start_soon(self._tell_again, name=f"resync of {self._name}")
+        except BaseExceptionGroup as errors:
+            first, *others = errors.exceptions
+            if others:
+                raise
+            # The cache has a group of its own: what a handler raised is found at the same depth in any case.
+            raise first from first.__cause__
 
     @property
     def _name(self) -> str:
@@ -336,16 +389,32 @@ class Informer:
         if self._has_ended:
             # A handler ended it while a page or a line was being told.
             return
-        for event in self.store.apply(delta):
-            # A copy: a handler may add or remove handlers.
-            for handler in tuple(self._handlers):
-                if handler in self._handlers:
-                    handler(event)
+        events = self.store.apply(delta)
+        handlers = self._handlers.now()
+        for event in events:
+            self._handlers.tell(handlers, event)
         if isinstance(delta, Replaced) and not self._has_ended:
             self._listed.add(delta.namespace)
+            self._resync.listed(delta.namespace, now=self._clock.now())
         self._say_unreadable()
         self._warn_of_size()
         self._news.tell()
+
+    async def _tell_again(self) -> None:
+        """Tell every object again, each time that is due."""
+        while True:
+            due_at = self._resync.next_at
+            if due_at is None:
+                await self._news.wait()
+                continue
+            # A list that comes meanwhile moves the time on; then nothing is due at the end of this wait.
+            await asyncio.sleep(duration(max(0, due_at - self._clock.now())).total_seconds())
+            for namespace in self._resync.take(now=self._clock.now()):
+                # Without a task switch: a change in between would be told before the version that it follows.
+                handlers = self._handlers.now()
+                for item in self.store:
+                    if not namespace or item.key.namespace == namespace:
+                        self._handlers.tell(handlers, UpdateEvent(item, item))
 
     def _say_unreadable(self) -> None:
         now = self.store.unreadable
@@ -366,10 +435,6 @@ class Informer:
             "metadata_only (Cache.options), or raise warn_above_bytes",
             self._name, self.store.bytes_held, len(self.store), limit,
         )  # fmt: skip
-
-    def _remove(self, handler: Handler) -> None:
-        if handler in self._handlers:
-            self._handlers.remove(handler)
 
     def __repr__(self) -> str:
         return f"<Informer: {self.describe()}>"

@@ -1,54 +1,59 @@
 """
-Which writes of this process's controllers the cache has not seen yet, told by the journal. No waiting here.
+Which writes of this process's controllers the cache has not seen yet, told by the clients. No waiting here.
 
 A write counts from its answer on. One whose answer was lost is not known here: nobody knows whether it happened.
+
+Invariants:
+    L1  An object whose write was stored is unseen until the cache has seen every change up to that version.
+    L2  An object that we know to be gone is unseen while the cache shows it. Nobody says the version of a deletion, so
+        this is all that can be waited for; it is remembered also while the cache shows nothing, since what it has not
+        seen at all may still come.
+    L3  An object that the cache's selectors leave out brings no event where the cache did not show it. It is waited for
+        only while the cache shows an older version.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
-from reconciler.api import ObjectKey
+from reconciler.api import EncodedObject, ObjectKey, ResourceType
+from reconciler.cache.answers import Fate, Outcome, outcomes
 from reconciler.cache.informer import Informer
-from reconciler.journal import Journal, Record, Wrote
+from reconciler.cache.selection import selection
+from reconciler.client import Written
 
 __all__ = ["LastWrites"]
 
 WRITES_MAX = 10_000
-
-
-@dataclass(slots=True)
-class _Last:
-    """The newest version that was written; and whether a deletion came after it, of which no version is known."""
-
-    version: str = ""
-    is_deleted: bool = False
-    uid: str = ""
+DELETIONS_MAX = 1_000
 
 
 class LastWrites:
     """
     The last write of each object by each controller, until a cache has seen it.
 
-    The journal names a kind by its plural, so kinds of two groups with one plural are not told apart; a read may then
-    wait for more than it needs.
-
     Args:
-        informers: Returns those that are read from.
         writes_max: Writes kept for each kind and controller; the oldest goes first, and is not waited for.
+        deletions_max: The same of deletions.
     """
 
-    def __init__(self, informers: Callable[[], Iterable[Informer]], *, writes_max: int = WRITES_MAX) -> None:
-        self._informers = informers
+    def __init__(self, *, writes_max: int = WRITES_MAX, deletions_max: int = DELETIONS_MAX) -> None:
         self._writes_max = writes_max
-        # By controller and kind, then by object.
-        self._last: dict[tuple[str, str], OrderedDict[str, _Last]] = {}
+        self._deletions_max = deletions_max
+        self._last: dict[tuple[str, ResourceType], _OfOneKind] = {}
 
-    def follow(self, journal: Journal) -> None:
-        """Learn of each write from now on."""
-        journal.subscribe(self._take)
+    def take(self, written: Written) -> None:
+        """Learn of a write that was just answered."""
+        found = outcomes(written)
+        if not found:
+            return
+        place = (written.scope, written.resource)
+        of_kind = self._last.get(place)
+        if of_kind is None:
+            of_kind = self._last[place] = _OfOneKind(self._writes_max, self._deletions_max)
+        for outcome in found:
+            of_kind.put(outcome)
 
     def unseen(self, informer: Informer, scope: str, *, key: ObjectKey | None, namespace: str = "") -> str:
         """
@@ -60,74 +65,99 @@ class LastWrites:
             key: Of this object alone; None for all of the namespace.
             namespace: Empty for all.
         """
-        plural = informer.resource.plural
-        written: dict[str, _Last] = self._last.get((scope, plural)) or {}
-        # Those that were seen leave, so the next look has less to do.
-        for name in [each for each in self._asked(written, informer, key, namespace) if each in written]:
-            last = written[name]
-            if not self._is_seen(last, informer, _key(name)):
-                what = "deletion" if last.is_deleted else f"write (version {last.version})"
-                return f"the {what} of {plural} {name}"
-            del written[name]
-        return ""
+        written = self._last.get((scope, informer.resource))
+        return "" if written is None else written.unseen(informer, key, namespace)
 
-    def _asked(
-        self, written: Mapping[str, _Last], informer: Informer, key: ObjectKey | None, namespace: str
-    ) -> Iterable[str]:
-        if key is not None:
-            return (str(key),)
-        namespaces = (namespace,) if namespace else informer.namespaces
-        if not namespaces:
-            return tuple(written)
-        return [name for name in written if _key(name).namespace in namespaces]
-
-    def _is_seen(self, last: _Last, informer: Informer, key: ObjectKey) -> bool:
-        if last.version and not informer.has_seen(last.version, key):
-            return False
-        held = informer.store.get(key)
-        if not last.is_deleted or held is None or held.is_being_deleted:
-            return True
-        # It was not held when we deleted it, so the first one seen since is the one; another uid came after it.
-        last.uid = last.uid or held.uid
-        return held.uid != last.uid
-
-    def _take(self, record: Record) -> None:
-        if not isinstance(record, Wrote) or not 200 <= record.code < 300 or record.verb.startswith("dry-run "):
-            return
-        what, _, key = record.target.partition(" ")
-        plural, _, subresource = what.partition("/")
-        is_deleted = record.verb == "delete" and not subresource
-        if not record.new_version and not is_deleted:
-            return
-        written = self._last.setdefault((record.scope, plural), OrderedDict())
-        last = written.pop(key, _Last())
-        last = _Last(record.new_version or last.version, is_deleted)
-        if is_deleted and not self._is_awaited(last, plural, _key(key)):
-            return
-        written[key] = last
-        if len(written) > self._writes_max:
-            written.popitem(last=False)
-
-    def _is_awaited(self, deletion: _Last, plural: str, key: ObjectKey) -> bool:
-        """Whether some informer is yet to hear of a deletion that was just answered; notes whom it was."""
-        is_awaited = False
-        for informer in self._informers():
-            if informer.resource.plural != plural:
-                continue
-            held = informer.store.get(key)
-            if held is not None:
-                deletion.uid, is_awaited = held.uid, True
-            elif not informer.is_synced or (deletion.version and not informer.has_seen(deletion.version, key)):
-                is_awaited = True
-        return is_awaited
+    def keys(self, resource: ResourceType, scope: str, namespace: str = "") -> frozenset[ObjectKey]:
+        """Return the objects of which a stored write is remembered: it was not seen, or could not be read."""
+        written = self._last.get((scope, resource))
+        if written is None:
+            return frozenset()
+        return frozenset(key for key in written.stored if not namespace or key.namespace == namespace)
 
     def __len__(self) -> int:
-        return sum(map(len, self._last.values()))
+        return sum(len(each.stored) + len(each.gone) for each in self._last.values())
 
     def __repr__(self) -> str:
-        return f"<LastWrites: {len(self)} not seen yet>"
+        return f"<LastWrites: {len(self)} not known to be seen>"
 
 
-def _key(text: str) -> ObjectKey:
-    namespace, _, name = text.rpartition("/")
-    return ObjectKey(namespace, name)
+class _OfOneKind:
+    """The last writes of one kind by one controller: those that were stored, and those that ended the object."""
+
+    __slots__ = ("_deletions_max", "_writes_max", "gone", "stored")
+
+    def __init__(self, writes_max: int, deletions_max: int) -> None:
+        self._writes_max = writes_max
+        self._deletions_max = deletions_max
+        # An object is in one of them at most.
+        self.stored: OrderedDict[ObjectKey, Outcome] = OrderedDict()
+        self.gone: OrderedDict[ObjectKey, Outcome] = OrderedDict()
+
+    def put(self, outcome: Outcome) -> None:
+        before = self.stored.pop(outcome.key, None) or self.gone.pop(outcome.key, None)
+        if outcome.fate is Fate.STORED:
+            kept, most = self.stored, self._writes_max
+        else:
+            kept, most = self.gone, self._deletions_max
+            if before is not None and not outcome.version:
+                # Older than the deletion, whichever object of the name it was; so what the cache shows of then is gone.
+                outcome = replace(outcome, version=before.version)
+        kept[outcome.key] = outcome
+        if len(kept) > most:
+            kept.popitem(last=False)
+
+    def unseen(self, informer: Informer, key: ObjectKey | None, namespace: str) -> str:
+        plural = informer.resource.plural
+        get = informer.store.get
+        for each in (key,) if key is not None else self.gone:
+            # First what costs least: mostly the cache shows nothing.
+            if (held := get(each)) is None or (last := self.gone.get(each)) is None:
+                continue
+            if _is_asked(each, informer, namespace) and not _is_gone(last, held):
+                return f"the deletion of {plural} {each}"
+        for each in (key,) if key is not None else tuple(self.stored):
+            last = self.stored.get(each)
+            if last is None or not _is_asked(each, informer, namespace):
+                continue
+            if informer.has_seen(last.version, each):
+                # It leaves, so the next look has less to do; one that could not be read is asked about again.
+                if all(item.key != each for item in informer.store.unreadable):
+                    del self.stored[each]
+            elif _may_come(last, informer):
+                return f"the write (version {last.version}) of {plural} {each}{_doubt(informer)}"
+        return ""
+
+
+def _may_come(last: Outcome, informer: Informer) -> bool:
+    """Whether the watch is yet to bring something of a write that it has not come to."""
+    options = informer.options
+    if not selection(options.labels, options.fields).leaves_out(last.key, last.labels):
+        return True
+    return _is_older(informer.store.get(last.key), last.version)
+
+
+def _doubt(informer: Informer) -> str:
+    unknown = selection(informer.options.labels, informer.options.fields).unknown
+    if not unknown:
+        return ""
+    return (
+        f"; whether its selector over {', '.join(unknown)} leaves the object out, the answer to a write does not show"
+    )
+
+
+def _is_asked(key: ObjectKey, informer: Informer, namespace: str) -> bool:
+    return key.namespace == namespace if namespace else not informer.namespaces or key.namespace in informer.namespaces
+
+
+def _is_gone(last: Outcome, held: EncodedObject) -> bool:
+    if held.uid == last.uid:
+        return last.fate is Fate.GONE_OR_MARKED and held.is_being_deleted
+    return not _is_older(held, last.version)
+
+
+def _is_older(held: EncodedObject | None, version: str) -> bool:
+    """Whether the cache shows an object from before `version`."""
+    if held is None or not (held.resource_version.isdecimal() and version.isdecimal()):
+        return False
+    return int(held.resource_version) < int(version)

@@ -2,63 +2,49 @@
 The list/watch machine: what to ask the API server next, given what happened. No loop, no clock, no network.
 
 Expected flow: list in pages, watch from the list's version, and each time the server ends the watch, watch on from
-the last version seen. What goes wrong leads to a wait, and from there to a list or to the same watch: see `RULES`.
+the last version seen. What goes wrong leads to a wait, and from there to a list or to the same watch: see `trouble.py`.
 With a streamed list the first watch brings the list itself; whatever goes wrong before its end, pages take over.
 
 Invariants:
     L1  A version is watched from only if a list or a line of a watch named it.
     L2  Between two requests that failed or brought nothing lies a wait, or a silence as long as the idle limit.
     L3  Every list is complete before any of it is told.
+    L4  The versions of a watch do not go back: a change older than the last one seen is not told, and a list follows,
+        since what else came in a wrong order, or not at all, nobody knows.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
-from types import MappingProxyType
 
 from reconciler.api import EncodedObject, ObjectKey
 from reconciler.cache.store import Delta, Put, Removed, Replaced, Unread, Unreadable
+from reconciler.cache.trouble import Rule, Then, Trouble, rule_for
 from reconciler.cache.wire import Bookmark, Change, ChangeType, Line, Page, UnreadableChange
 from reconciler.errors import (
     ApiError,
     BadRequestError,
     ConnectionFailedError,
     ExpiredError,
-    ForbiddenError,
     InvalidError,
-    InvariantError,
     MalformedObjectError,
     MethodNotAllowedError,
-    NotFoundError,
     ReconcilerError,
-    ServerTimeoutError,
-    TooManyRequestsError,
-    UnauthorizedError,
 )
 from reconciler.instant import Instant, milliseconds, seconds
 
-__all__ = [
-    "RULES",
-    "Backoff",
-    "ListPage",
-    "ListWatch",
-    "OpenWatch",
-    "Rule",
-    "Step",
-    "StreamList",
-    "Then",
-    "Trouble",
-    "Wait",
-    "rule_for",
-]
+__all__ = ["Backoff", "ListPage", "ListWatch", "OpenWatch", "Step", "StreamList", "Wait"]
 
 PAGE_LIMIT = 500
 WATCH_SECONDS_MIN = 300
 SHORT_WATCH = seconds(1)
 SILENCES_MAX = 2
+RETRY_AFTER_SECONDS_MAX = 30.0
+"""
+The longest `Retry-After` that is waited for, as in the client. One that names a day would leave the cache a day behind,
+and nobody would come to tell it that the server is well again; the backoff grows in any case.
+"""
 GONE_AFTER = seconds(300)
 """
 How long a kind that was there must be refused with 404 until its objects count as gone. Long, since an API server that
@@ -99,57 +85,6 @@ class Wait:
 Step = ListPage | OpenWatch | StreamList | Wait
 
 
-class Trouble(Enum):
-    """Why the store may be behind; in words for logs and `/readyz`."""
-
-    NONE = "none"
-    NOT_SERVED = "not served by the API server"
-    FORBIDDEN = "forbidden"
-    UNAUTHORIZED = "not authenticated"
-    OVERLOADED = "the API server is overloaded"
-    UNREACHABLE = "the API server cannot be reached"
-    UNAVAILABLE = "the API server is not available"
-    MALFORMED = "the answer is not understood"
-    REFUSED = "refused"
-
-
-class Then(Enum):
-    """How a watch that failed goes on after the wait; a list that failed is begun anew in any case."""
-
-    LIST = "list"
-    WATCH = "watch from the last version"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a failure means; `is_lasting` where waiting alone does not mend it, so who waits for a sync is told."""
-
-    trouble: Trouble
-    then: Then
-    is_lasting: bool = False
-
-
-RULES: Mapping[type[ReconcilerError], Rule] = MappingProxyType({
-    # Not trouble: history is bounded, and a watch that was away for long finds its version gone.
-    ExpiredError:          Rule(Trouble.NONE,         Then.LIST),
-    NotFoundError:         Rule(Trouble.NOT_SERVED,   Then.LIST),
-    ForbiddenError:        Rule(Trouble.FORBIDDEN,    Then.LIST, is_lasting=True),
-    # Not lasting: a token that was rotated is read again.
-    UnauthorizedError:     Rule(Trouble.UNAUTHORIZED, Then.LIST),
-    TooManyRequestsError:  Rule(Trouble.OVERLOADED,   Then.WATCH),
-    # Includes "too large resource version": the server that answers is behind what another one said.
-    ServerTimeoutError:    Rule(Trouble.UNAVAILABLE,  Then.LIST),
-    ConnectionFailedError: Rule(Trouble.UNREACHABLE,  Then.WATCH),
-    MalformedObjectError:  Rule(Trouble.MALFORMED,    Then.LIST),
-    # A selector that makes no sense, a kind that cannot be listed.
-    BadRequestError:       Rule(Trouble.REFUSED,      Then.LIST, is_lasting=True),
-    MethodNotAllowedError: Rule(Trouble.REFUSED,      Then.LIST, is_lasting=True),
-    InvalidError:          Rule(Trouble.REFUSED,      Then.LIST, is_lasting=True),
-    ApiError:              Rule(Trouble.REFUSED,      Then.LIST),
-})  # fmt: skip
-"""By the nearest class of the error."""
-
-
 class Backoff:
     """
     Delays between tries: 0.8 s, doubled each time up to 30 s, and each stretched by a factor in [1, 2).
@@ -184,7 +119,8 @@ class ListWatch:
     Attributes:
         step: What to do now.
         resource_version: The last version seen; empty before the first list is complete.
-        trouble: What is wrong, until a watch is open again.
+        trouble: What is wrong, until a watch is open again, or, where watches are opened in vain, until one brings
+            something.
         error: The failure behind `trouble`, or None.
         watching_since: When the present watch was opened; None while there is none.
         is_gone: Whether the kind was there, and is no longer served: its objects were reported as gone.
@@ -220,6 +156,7 @@ class ListWatch:
         self._after_wait: Step = ListPage()
         self._opened_version = ""
         self._silences = 0
+        self._fruitless = 0
         self.step: Step = self._list()
 
     @property
@@ -240,10 +177,11 @@ class ListWatch:
         return whole
 
     def watch_opened(self, *, now: Instant) -> None:
-        """The server accepted the watch: whatever was wrong is over."""
+        """The server accepted the watch: whatever was wrong is over, unless it is what becomes of watches."""
         self.watching_since = now
         self._opened_version = self.resource_version
-        self.trouble, self.error = Trouble.NONE, None
+        if self.trouble not in _OF_OPEN_WATCHES:
+            self.trouble, self.error = Trouble.NONE, None
 
     def line_came(self, line: Line, *, now: Instant) -> Delta | None:
         """
@@ -254,11 +192,17 @@ class ListWatch:
         self._silences = 0
         if self._is_filling and not isinstance(line, ApiError):
             return self._fill(line)
+        if self._fruitless and not isinstance(line, ApiError) and _has_lasted(self.watching_since, now):
+            self._progress()
         match line:
             case Change():
+                if _is_before(line.object.resource_version, self.resource_version):
+                    return self.failed(_out_of_order(line, self.resource_version), now=now)
                 self.resource_version = line.object.resource_version
                 return Removed(line.object) if line.type is ChangeType.DELETED else Put(line.object)
             case UnreadableChange():
+                if _is_before(line.resource_version, self.resource_version):
+                    return self.failed(_out_of_order(line, self.resource_version), now=now)
                 self.resource_version = line.resource_version or self.resource_version
                 return Unread(line.unreadable, is_gone=line.type is ChangeType.DELETED)
             case Bookmark():
@@ -282,15 +226,21 @@ class ListWatch:
             self._wait_for(ListPage(), now=now)
             return
         has_progress = self.resource_version != self._opened_version
-        if has_progress or (since is not None and now - since >= SHORT_WATCH):
+        if has_progress or _has_lasted(since, now):
+            self._progress()
             self.step = self._watch()
         else:
+            # Once is how a server that stops ends a watch that was just opened.
+            self._fruitless += 1
+            if self._fruitless > 1:
+                self.trouble, self.error = Trouble.SHORT, None
             self._wait_for(self._list(), now=now)
 
     def fell_silent(self) -> None:
         """Nothing came for as long as the idle limit: the connection may be dead without anyone having said so."""
         self.watching_since = None
         self._silences += 1
+        self._progress()
         if self._is_filling:
             # Perhaps a server that does not know such lists, and so will never say that one has ended.
             self._forget_pages()
@@ -319,10 +269,11 @@ class ListWatch:
             self.step = ListPage()
             return None
         rule = rule_for(error)
-        self.trouble = rule.trouble
-        self.error = None if rule.trouble is Trouble.NONE else error
+        self.trouble = self._trouble_of(error, rule)
+        self.error = None if self.trouble is Trouble.NONE else error
         asked_seconds = error.status.retry_after_seconds if isinstance(error, ApiError) else None
-        self._wait_for(self._next_try(error, rule), now=now, at_least=seconds(asked_seconds or 0))
+        at_least = seconds(min(asked_seconds or 0, RETRY_AFTER_SECONDS_MAX))
+        self._wait_for(self._next_try(error, rule), now=now, at_least=at_least)
         return self._gone(now)
 
     def waited(self) -> None:
@@ -365,6 +316,18 @@ class ListWatch:
         self.is_gone = False
         self.resource_version = version
         return whole
+
+    def _trouble_of(self, error: ReconcilerError, rule: Rule) -> Trouble:
+        # A list in between, streamed or not, is no progress: each succeeds, and the watch from its version is refused.
+        if not isinstance(error, ExpiredError):
+            return rule.trouble
+        self._fruitless += 1
+        return rule.again if rule.again is not None and self._fruitless > 1 else rule.trouble
+
+    def _progress(self) -> None:
+        self._fruitless = 0
+        if self.trouble in _OF_OPEN_WATCHES:
+            self.trouble, self.error = Trouble.NONE, None
 
     def _gone(self, now: Instant) -> Replaced | None:
         if self.trouble is not Trouble.NOT_SERVED:
@@ -414,18 +377,25 @@ class ListWatch:
         return f"<ListWatch version {self.resource_version or '-'}, next {self.step}, trouble: {self.trouble.value}>"
 
 
-def rule_for(error: ReconcilerError) -> Rule:
-    """Return the rule of the nearest class of `error`; an error that no row covers is raised: it is a bug."""
-    for kind in type(error).__mro__:
-        if rule := RULES.get(kind):
-            return rule
-    raise InvariantError(f"no rule for a list/watch that failed with {type(error).__name__}") from error
-
-
+_OF_OPEN_WATCHES = frozenset({Trouble.EXPIRED, Trouble.SHORT})
 _NO_STREAMS = (BadRequestError, InvalidError, MethodNotAllowedError)
 
 
+def _has_lasted(since: Instant | None, now: Instant) -> bool:
+    return since is not None and now - since >= SHORT_WATCH
+
+
 def _is_before(version: str, other: str) -> bool:
-    # Versions are opaque in principle; every server's are decimal numbers, and comparing them is the only way to see
-    # a server that was restored from a backup.
+    # Versions of one kind are decimal numbers that grow; those of a server that has others are not compared.
+    if len(version) > len(other) or (len(version) == len(other) and version >= other):
+        return False  # without a look at the digits: nearly every line ends here
     return version.isdecimal() and other.isdecimal() and int(version) < int(other)
+
+
+def _out_of_order(line: Change | UnreadableChange, seen: str) -> MalformedObjectError:
+    key, version = (
+        (line.object.key, line.object.resource_version)
+        if isinstance(line, Change)
+        else (line.unreadable.key, line.resource_version)
+    )
+    return MalformedObjectError(f"the watch names version {version} of {key} after version {seen}: out of order")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import msgspec
 
-from reconciler.api import EncodedObject, ResourceType
+from reconciler.api import EncodedObject, ResourceType, field_selector_text, label_selector_text
+from reconciler.cache.selector import parse_field_selector, parse_label_selector
 from reconciler.client import JsonObject
 from reconciler.errors import ConfigurationError
 
@@ -35,12 +37,17 @@ class KindOptions:
 
     Attributes:
         namespaces: One watch each; None takes the cache's own, an empty one means all.
-        label_selector: The server sends only what fits; text as in kubectl's `-l`, or anything whose `str()` is that.
-        field_selector: The same as in kubectl's `--field-selector`.
+        label_selector: The server sends only what fits: a `LabelSelector`, text as in kubectl's `-l`, or labels that
+            must be equal.
+        field_selector: A `FieldSelector`, text as in kubectl's `--field-selector`, or fields that must be equal.
         transform: Applied to each object before it is kept, after `metadata.managedFields` was dropped.
         transform_bytes: The same on JSON; applied first.
         metadata_only: The server sends nothing but `metadata`. Such a kind is read by its `ResourceType` alone: a model
             would show defaults where there are values.
+        resync: How often handlers are told of every object again; None takes the cache's own, zero means never.
+
+    Raises:
+        ConfigurationError: A selector is none of these, or its text cannot be parsed.
 
     Mirrors: controller-runtime `cache.ByObject`.
     """
@@ -51,6 +58,15 @@ class KindOptions:
     transform: Transform | None = None
     transform_bytes: BytesTransform | None = None
     metadata_only: bool = False
+    resync: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no selector."""
+        try:
+            parse_label_selector(self.labels)
+            parse_field_selector(self.fields)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(str(error)) from error
 
     @property
     def accept_list(self) -> str:
@@ -65,12 +81,12 @@ class KindOptions:
     @property
     def labels(self) -> str:
         """The label selector in its wire form; empty for none."""
-        return _text(self.label_selector)
+        return label_selector_text(self.label_selector)
 
     @property
     def fields(self) -> str:
         """The field selector in its wire form; empty for none."""
-        return _text(self.field_selector)
+        return field_selector_text(self.field_selector)
 
     def scope_words(self) -> str:
         """Say what is selected, as words that follow a kind and its namespaces; empty where everything is."""
@@ -85,6 +101,11 @@ class KindOptions:
         if self.transform is None and self.transform_bytes is None:
             return read
         return lambda raw: self._transform(read(raw))
+
+    def change_reader(self, resource: ResourceType) -> Read:
+        """Return the same for the objects of a watch."""
+        is_plain = not self.metadata_only and self.transform is None and self.transform_bytes is None
+        return EncodedObject.from_change if is_plain else self.reader(resource)
 
     def _transform(self, plain: EncodedObject) -> EncodedObject:
         try:
@@ -132,7 +153,3 @@ def _metadata_reader(resource: ResourceType) -> Read:
         return msgspec.structs.replace(plain, body=bytes(memoryview(msgspec.json.encode(parts))))
 
     return read
-
-
-def _text(selector: object) -> str:
-    return "" if selector is None else str(selector)

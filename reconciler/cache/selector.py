@@ -24,6 +24,8 @@ _KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
 _VALUE = r"[-A-Za-z0-9_.]*"
 _SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
 _EQUAL = re.compile(rf"({_KEY})\s*(==|=|!=)\s*({_VALUE})")
+_COMPARED = re.compile(rf"({_KEY})\s*([<>])\s*(-?[0-9]+)")
+_NUMBER = re.compile(r"[-+]?[0-9]+")
 _EXISTS = re.compile(rf"(!?)\s*({_KEY})")
 # A backslash takes the meaning from a comma, an equal sign and itself.
 _FIELD = re.compile(r"([^\s=!\\]+)\s*(==|=|!=)\s*((?:\\[\\,=]|[^\\=\s])*)")
@@ -36,13 +38,13 @@ def parse_label_selector(text: str) -> LabelTest:
     """
     Return the test for a selector such as `app=web,tier!=db,zone in (a,b),size notin (xl),!canary,owner`.
 
-    An object without the label fits `!=` and `notin`, as on the API server. Empty text fits all.
+    An object without the label fits `!=` and `notin`, as on the API server; one whose label is no number fits neither
+    `size>3` nor `size<3`. Empty text fits all.
 
     Raises:
         ValueError: It is no label selector.
 
     Mirrors: apimachinery `labels.Parse`.
-    Differs: `<` and `>` are refused.
     """
     tests = [_label_test(part.strip()) for part in _parts(text)]
     return lambda labels: all(test(labels) for test in tests)
@@ -80,10 +82,22 @@ def _label_test(part: str) -> LabelTest:
         if found[2] == "!=":
             return lambda labels: labels.get(name) != wanted
         return lambda labels: labels.get(name) == wanted
+    if found := _COMPARED.fullmatch(part):
+        return _compared(found[1], int(found[3]), is_greater=found[2] == ">")
     if found := _EXISTS.fullmatch(part):
         name, is_present = found[2], not found[1]
         return lambda labels: (name in labels) is is_present
-    raise ValueError(f"label selector: {part!r} is none of key=value, key!=value, key in (...), key, !key")
+    raise ValueError(f"label selector: {part!r} is none of key=value, key!=value, key in (...), key, !key, key>1")
+
+
+def _compared(name: str, limit: int, *, is_greater: bool) -> LabelTest:
+    def test(labels: Mapping[str, str]) -> bool:
+        value = labels.get(name, "")
+        if not _NUMBER.fullmatch(value):
+            return False
+        return int(value) > limit if is_greater else int(value) < limit
+
+    return test
 
 
 def _requirement(part: str) -> FieldRequirement:

@@ -11,9 +11,11 @@ Invariants (checked by the property tests against a model of the server):
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+import msgspec
 
 from reconciler.api import EncodedObject, ObjectKey
 from reconciler.cache.indexer import Index, KeyFunction
@@ -31,10 +33,12 @@ class Unreadable:
     Attributes:
         key: Which one; without a name where even that could not be read.
         reason: Why, without any value of the object.
+        is_held: Whether the store holds its present state all the same, and only an index lacks it.
     """
 
     key: ObjectKey
     reason: str
+    is_held: bool = False
 
     def __str__(self) -> str:
         return f"{self.key if self.key.name else '(no name)'}: {self.reason}"
@@ -56,15 +60,13 @@ class Replaced:
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True, gc=False):
     """The object has this state now."""
 
     object: EncodedObject
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(msgspec.Struct, frozen=True, gc=False):
     """The object is gone; this was its state then."""
 
     object: EncodedObject
@@ -146,10 +148,10 @@ class Store:
         that is missing. An object that cannot be read keeps the last state that could, until it is gone.
         """
         match delta:
-            case Replaced():
-                return self._replace(delta)
             case Put():
                 return [self._put(delta.object)]
+            case Replaced():
+                return self._replace(delta)
             case Removed():
                 known = self._drop(delta.object.key)
                 return [] if known is None else [DeleteEvent(delta.object)]
@@ -226,18 +228,19 @@ class Store:
         return index
 
     def _put(self, new: EncodedObject, *, is_initial: bool = False) -> Event:
-        old = self._objects.get(new.key)
-        self._objects[new.key] = new
+        key = new.key
+        old = self._objects.get(key)
+        self._objects[key] = new
         self._bytes += len(new.body) - (len(old.body) if old else 0)
         if self._unreadable:
-            self._unreadable.pop(new.key, None)
+            self._unreadable.pop(key, None)
         for name, index in self._indexes.items():
             self._put_into(name, index, new)
         return CreateEvent(new, is_initial) if old is None else UpdateEvent(old, new)
 
     def _put_into(self, name: str, index: Index, item: EncodedObject) -> None:
         if why := index.put(item):
-            self._unreadable[item.key] = Unreadable(item.key, f"not in index {name!r}: {why}")
+            self._unreadable[item.key] = Unreadable(item.key, f"not in index {name!r}: {why}", is_held=True)
 
     def _drop(self, key: ObjectKey) -> EncodedObject | None:
         self._unreadable.pop(key, None)
@@ -256,16 +259,19 @@ class Store:
         known = self._drop(key)
         return [] if known is None else [DeleteEvent(known, is_final_state_known=False)]
 
+    def _missing_from(self, whole: Replaced, unread: Container[ObjectKey]) -> list[EncodedObject]:
+        present = {new.key for new in whole.objects}
+        return [
+            old
+            for key, old in self._objects.items()
+            if key not in present and key not in unread and (not whole.namespace or key.namespace == whole.namespace)
+        ]
+
     def _replace(self, whole: Replaced) -> list[Event]:
         is_initial = whole.namespace not in self._listed
         self._listed.add(whole.namespace)
         unread = {item.key: item for item in whole.unreadable}
-        present = {new.key for new in whole.objects} | unread.keys()
-        gone = [
-            old
-            for key, old in self._objects.items()
-            if key not in present and (not whole.namespace or key.namespace == whole.namespace)
-        ]
+        gone = self._missing_from(whole, unread) if self._objects else []
         self._unreadable = {
             key: item for key, item in self._unreadable.items() if whole.namespace and key.namespace != whole.namespace
         }

@@ -38,8 +38,7 @@ class ChangeType(Enum):
     DELETED = "DELETED"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, gc=False):
     """An object has this state now, or had it when it was deleted."""
 
     type: ChangeType
@@ -63,23 +62,35 @@ class Bookmark:
     is_list_end: bool = False
 
 
+_CHANGE_TYPES = {each.value: each for each in ChangeType}
+
 Line = Change | UnreadableChange | Bookmark | ApiError
 """What one line of a watch says; an `ApiError` is an ERROR event, after which the server ends the watch."""
 
 
-def decode_page(body: bytes, read: Callable[[msgspec.Raw], EncodedObject] = EncodedObject.from_json) -> Page:
+def decode_page(
+    body: bytes, read: Callable[[msgspec.Raw], EncodedObject] = EncodedObject.from_json, *, doing: str = ""
+) -> Page:
     """
     Return the page that `body` holds; an object that `read` refuses is named in it, and the others are there.
 
+    Args:
+        body: The answer to a list.
+        read: Reads one object.
+        doing: The list in words, for errors.
+
     Raises:
-        MalformedObjectError: It is not a list.
+        MalformedObjectError: It is not a list: another kind of object, which has no `items`, is no empty list.
     """
     try:
         wire = _page.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedObjectError(f"the answer to a list is not a list of objects: {error}") from error
+        # Not "from error": its text is here already, and quotes no value.
+        raise MalformedObjectError(
+            f"the answer to a list is {_kind_of(body)}not a list of objects: {error}", doing
+        ) from None
     if not wire.metadata.resource_version:
-        raise MalformedObjectError("the answer to a list names no resource version")
+        raise MalformedObjectError("the answer to a list names no resource version", doing)
     objects, unreadable = _read_all(wire.items or [], read)
     return Page(objects, wire.metadata.resource_version, wire.metadata.continue_ or "", unreadable)
 
@@ -96,27 +107,35 @@ def decode_line(
     try:
         said, version = _decode(line, doing, read)
     except (msgspec.DecodeError, ValueError) as error:
-        raise MalformedObjectError(f"{doing}: a line is no watch event: {error}") from error
+        # A codec error quotes bytes of the object.
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise MalformedObjectError(f"a line is no watch event: {reason}", doing) from None
     if not version:
-        raise MalformedObjectError(f"{doing}: an event names no resource version")
+        raise MalformedObjectError("an event names no resource version", doing)
     return said
 
 
 def _decode(line: bytes, doing: str, read: Callable[[msgspec.Raw], EncodedObject]) -> tuple[Line, str]:
     wire = _line.decode(line)
-    if wire.type == "ERROR":
-        return api_error(parse_status(bytes(wire.object)), doing), "none"
-    if wire.type == "BOOKMARK":
-        metadata = _bookmark.decode(wire.object).metadata
-        is_end = metadata.annotations.get("k8s.io/initial-events-end") == "true"
-        return Bookmark(metadata.resource_version, is_end), metadata.resource_version
-    change_type = ChangeType(wire.type)
+    change_type = _CHANGE_TYPES.get(wire.type)
+    if change_type is None:
+        return _decode_other(wire, doing)
     try:
         changed = read(wire.object)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         unreadable, version = _unreadable(wire.object, error)
         return UnreadableChange(change_type, unreadable, version), version or "none"
     return Change(change_type, changed), changed.resource_version
+
+
+def _decode_other(wire: _Line, doing: str) -> tuple[Line, str]:
+    if wire.type == "ERROR":
+        return api_error(parse_status(bytes(wire.object)), doing), "none"
+    if wire.type == "BOOKMARK":
+        metadata = _bookmark.decode(wire.object).metadata
+        is_end = metadata.annotations.get("k8s.io/initial-events-end") == "true"
+        return Bookmark(metadata.resource_version, is_end), metadata.resource_version
+    raise ValueError(f"{wire.type!r} is no type of a change")
 
 
 def _read_all(
@@ -148,6 +167,15 @@ def _unreadable(raw: msgspec.Raw, error: Exception) -> tuple[Unreadable, str]:
     return Unreadable(ObjectKey(namespace if name else "", name), reason), version
 
 
+def _kind_of(body: bytes) -> str:
+    """Return "a KIND, " where the answer names a kind, else nothing: other text is not quoted."""
+    try:
+        kind = _named.decode(body).kind
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return f"a {kind}, " if kind.isascii() and kind.isalnum() and len(kind) < _KIND_LENGTH_MAX else ""
+
+
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
 
@@ -159,7 +187,12 @@ class _ListMetadata(msgspec.Struct, gc=False, rename="camel"):
 
 class _Page(msgspec.Struct):
     metadata: _ListMetadata
-    items: list[msgspec.Raw] | None = None
+    # No default: null is Go's empty list, and no `items` at all is another kind of object.
+    items: list[msgspec.Raw] | None
+
+
+class _Named(msgspec.Struct, gc=False):
+    kind: str = ""
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -180,6 +213,9 @@ class _Loose(msgspec.Struct):
     metadata: dict[str, object] = {}
 
 
+_KIND_LENGTH_MAX = 64
+
+_named = msgspec.json.Decoder(_Named)
 _page = msgspec.json.Decoder(_Page)
 _line = msgspec.json.Decoder(_Line)
 _bookmark = msgspec.json.Decoder(_Bookmark)

@@ -18,6 +18,7 @@ class FaultyTransport:
         is_down: Every request fails, as if nobody listened.
         is_silent: Streams open, and then bring nothing.
         may_pass: Streams bring what they bring only while this is set.
+        no_answer: Which of "list" and "watch" are taken and never answered.
         lists: Answers for the next lists, before the server is asked.
         watches: The same for watches.
         requests: What was asked, as (time, "list" or "watch" or "other", query).
@@ -28,6 +29,7 @@ class FaultyTransport:
         self._cut: asyncio.Event | None = None
         self.is_down = False
         self.is_silent = False
+        self.no_answer: set[str] = set()
         self.may_pass = asyncio.Event()
         self.may_pass.set()
         self.lists: list[HttpResponse] = []
@@ -52,6 +54,8 @@ class FaultyTransport:
     async def send(self, request: HttpRequest) -> HttpResponse:
         is_list = request.method == "GET" and request.path.endswith("/widgets")
         self._note("list" if is_list else "other", request)
+        if is_list and "list" in self.no_answer:
+            await _never(request)
         if is_list and self.lists:
             return self.lists.pop(0)
         return await self._inner.send(request)
@@ -61,6 +65,8 @@ class FaultyTransport:
         self._note("watch", request)
         self.open_streams += 1
         try:
+            if "watch" in self.no_answer:
+                await _never(request)
             if self.watches:
                 answer = self.watches.pop(0)
                 yield HttpStream(answer.status, answer.headers, _lines(answer.body))
@@ -110,6 +116,15 @@ async def _end(future: asyncio.Future[object]) -> None:
     if not future.done():
         future.cancel()
         await asyncio.wait({future})
+
+
+async def _never(request: HttpRequest) -> None:
+    # The time-out is the transport's: the library gives it with each request.
+    try:
+        async with asyncio.timeout(request.timeout_seconds):
+            await asyncio.Event().wait()
+    except TimeoutError as error:
+        raise ConnectionFailedError("GET 127.0.0.1:1: no answer in time") from error
 
 
 async def _nothing() -> AsyncGenerator[bytes, None]:

@@ -41,6 +41,15 @@ def test_an_object_stands_under_each_of_its_values_once() -> None:
     assert index.keys("z") == frozenset()
 
 
+def test_objects_of_one_value_share_its_text() -> None:
+    index = Index(apps)
+    for number in range(2):
+        index.put(labelled(f"o{number}", 1, "".join(["we", "b"])))
+    (one,), (other,) = (index.values_of(ObjectKey("default", f"o{number}")) for number in range(2))
+    assert one == "web"
+    assert one is other
+
+
 @pytest.mark.parametrize("values", ["text", [7], None], ids=repr)
 def test_a_key_function_that_returns_no_texts_leaves_the_object_out_and_says_so(values: object) -> None:
     index = Index(lambda item: values)  # type: ignore[arg-type, return-value]  # what a user may write

@@ -1,23 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
 
-from reconciler.cache.listwatch import (
-    RULES,
-    Backoff,
-    ListPage,
-    ListWatch,
-    OpenWatch,
-    Step,
-    Then,
-    Trouble,
-    Wait,
-    rule_for,
-)
-from reconciler.cache.store import Put, Removed, Replaced
-from reconciler.cache.wire import Bookmark, Change, ChangeType, Page
+from reconciler.api import ObjectKey
+from reconciler.cache.listwatch import Backoff, ListPage, ListWatch, OpenWatch, Step, Wait
+from reconciler.cache.store import Put, Removed, Replaced, Unread, Unreadable
+from reconciler.cache.trouble import RULES, Then, Trouble, rule_for
+from reconciler.cache.wire import Bookmark, Change, ChangeType, Page, UnreadableChange
 from reconciler.errors import (
     ApiError,
     ApiStatus,
@@ -290,6 +282,108 @@ def test_a_list_whose_pages_expire_is_asked_for_in_one_piece() -> None:
     machine.waited()
 
     assert machine.step == ListPage(limit=0)
+
+
+def test_a_version_that_is_gone_again_without_progress_is_trouble_until_a_watch_brings_something() -> None:
+    gone = error(ExpiredError, 410)
+    machine = listed()
+    for number in range(4):
+        # Opened, and then told so, as the API server does; or refused at once.
+        if number % 2:
+            machine.watch_opened(now=at(number))
+            machine.line_came(Bookmark(str(10 + number)), now=at(number + 0.1))
+            machine.line_came(gone, now=at(number + 0.2))
+        else:
+            machine.failed(gone, now=at(number))
+        assert machine.trouble is (Trouble.EXPIRED if number else Trouble.NONE)
+        assert machine.error is (gone if number else None)
+        machine.waited()
+        # A list that works is no progress, nor is what comes in the first second: the watch went the same way before.
+        machine.page_came(Page((), str(11 + number)))
+    machine.watch_opened(now=at(10))
+    assert machine.trouble is Trouble.EXPIRED
+    machine.line_came(Bookmark("20"), now=at(11))
+    assert (machine.trouble, machine.error) == (Trouble.NONE, None)
+    # The next one is the first of its row.
+    machine.line_came(gone, now=at(12))
+    assert machine.trouble is Trouble.NONE
+
+
+@pytest.mark.parametrize(
+    "goes_on",
+    [
+        pytest.param(lambda machine: machine.stream_ended(now=at(20)), id="a watch that lasts"),
+        pytest.param(ListWatch.fell_silent, id="a watch that is silent"),
+    ],
+)
+def test_a_watch_that_lasts_shows_as_well_that_its_version_was_good(goes_on: Callable[[ListWatch], None]) -> None:
+    machine = listed()
+    for number in range(2):
+        machine.failed(error(ExpiredError, 410), now=at(number))
+        machine.waited()
+        machine.page_came(Page((), str(11 + number)))
+    machine.watch_opened(now=at(10))
+    assert machine.trouble is Trouble.EXPIRED
+    goes_on(machine)
+    assert (machine.trouble, machine.error) == (Trouble.NONE, None)
+
+
+def test_watches_that_end_at_once_in_vain_are_trouble_from_the_second_on() -> None:
+    machine = listed()
+    for number in range(3):
+        machine.watch_opened(now=at(10 * number))
+        machine.stream_ended(now=at(10 * number + 0.5))
+        assert machine.trouble is (Trouble.SHORT if number else Trouble.NONE)
+        assert machine.error is None
+        machine.waited()
+        machine.page_came(Page((), str(11 + number)))
+    machine.watch_opened(now=at(40))
+    assert machine.trouble is Trouble.SHORT
+    machine.line_came(Change(ChangeType.MODIFIED, encoded("a", 20)), now=at(41))
+    machine.stream_ended(now=at(41.5))
+    assert machine.trouble is Trouble.NONE
+    # It brought something; the next one in vain is the first of its row.
+    machine.watch_opened(now=at(42))
+    machine.stream_ended(now=at(42))
+    assert machine.trouble is Trouble.NONE
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(3.0, 3), (30.0, 30), (86_400.0, 30)])
+def test_a_time_that_the_server_asks_for_is_waited_up_to_half_a_minute(asked: float, waited: int) -> None:
+    machine = listed()
+    machine.failed(error(TooManyRequestsError, 429, retry_after_seconds=asked), now=at(0))
+    assert machine.step == Wait(seconds(waited))
+
+
+def unread(version: str) -> UnreadableChange:
+    return UnreadableChange(ChangeType.MODIFIED, Unreadable(ObjectKey("default", "a"), "why"), version)
+
+
+@pytest.mark.parametrize("line", [Change(ChangeType.MODIFIED, encoded("a", 11)), unread("11")])
+def test_an_older_version_after_a_newer_one_is_not_told_and_leads_to_a_list(line: Change | UnreadableChange) -> None:
+    # Given a watch that has come to version 12,
+    machine = watching(10)
+    machine.line_came(Change(ChangeType.MODIFIED, encoded("a", 12)), now=at(1))
+    # when version 11 comes after it,
+    assert machine.line_came(line, now=at(2)) is None
+    # then it is not taken, and said, and the latest state is listed, since more may have got lost on the way.
+    assert machine.resource_version == "12"
+    assert machine.trouble is Trouble.MALFORMED
+    assert str(machine.error) == "the watch names version 11 of default/a after version 12: out of order"
+    assert after_the_wait(machine) == ListPage()
+
+
+@pytest.mark.parametrize(
+    ("seen", "next_one"),
+    [pytest.param("9", "10", id="one digit more"), pytest.param("12", "12", id="the same"), ("b", "a"), ("10", "a")],
+)
+def test_versions_that_go_on_or_are_no_numbers_are_taken_as_they_come(seen: str, next_one: str) -> None:
+    machine = ListWatch(Random(1))
+    machine.page_came(Page((), seen))
+    machine.watch_opened(now=at(0))
+    said = machine.line_came(unread(next_one), now=at(1))
+    assert isinstance(said, Unread)
+    assert machine.resource_version == next_one
 
 
 def test_a_refusal_that_names_a_time_is_given_that_time() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.api import ObjectKey
+from reconciler.api import FieldSelector, LabelSelector, ObjectKey
 from reconciler.cache import Cache, KindOptions
-from reconciler.client import HttpResponse, JsonObject
+from reconciler.client import HttpRequest, HttpResponse, JsonObject
 from reconciler.errors import ConfigurationError
 from reconciler.manager import Manager
 from reconciler.testing import InProcessTransport
@@ -19,16 +19,6 @@ from reconciler.testing import InProcessTransport
 from .objects import WIDGETS, Widget
 from .test_sync import FORBIDDEN, NAMESPACES
 from .world import World, in_world, refusal, words
-
-
-class Selector:
-    """Anything whose `str()` is the wire form."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __str__(self) -> str:
-        return self._text
 
 
 async def write_in(world: World, namespace: str, name: str, size: int = 0) -> None:
@@ -46,13 +36,19 @@ async def keys(world: World, **options: Any) -> list[str]:
     return [f"{item.metadata.namespace}/{item.metadata.name}" for item in await world.reader().list(Widget, **options)]
 
 
-@pytest.mark.parametrize("as_selector", [str, Selector])
+@pytest.mark.parametrize(
+    ("selector", "fields"),
+    [
+        ("app=web", "metadata.name!=c"),
+        (LabelSelector({"app": "web"}), FieldSelector().not_equal("metadata.name", "c")),
+        ({"app": "web"}, "metadata.name!=c"),
+    ],
+)
 def test_a_kind_with_selectors_holds_what_fits_and_an_object_that_stops_fitting_leaves(
-    as_selector: Callable[[str], object],
+    selector: object, fields: object
 ) -> None:
     async def story(world: World) -> None:
-        selector = as_selector("app=web")
-        world.cache.options(Widget, label_selector=selector, field_selector=as_selector("metadata.name!=c"))
+        world.cache.options(Widget, label_selector=selector, field_selector=fields)
         for name in ("a", "b", "c"):
             await world.write(name, labels={"app": "web"})
         await world.write("d", labels={"app": "db"})
@@ -68,6 +64,43 @@ def test_a_kind_with_selectors_holds_what_fits_and_an_object_that_stops_fitting_
             assert [item.metadata.name for item in found] == ["b", "d"]
             assert "with labels app=web and fields metadata.name!=c" in informer.describe()
         assert told[2:] == ["delete a", "create d"]
+
+    in_world(story)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"label_selector": FieldSelector({"a": "b"})}, "label_selector takes a LabelSelector"),
+        ({"field_selector": LabelSelector({"a": "b"})}, "field_selector takes a FieldSelector"),
+        ({"label_selector": {"a b": "c"}}, "label key 'a b'"),
+        ({"label_selector": 5}, "label_selector takes a LabelSelector"),
+        ({"label_selector": "app in (web"}, "app in"),
+        ({"label_selector": "app=web,,b"}, "label selector: ''"),
+        ({"field_selector": "metadata.name"}, "field selector: 'metadata.name'"),
+    ],
+)
+def test_what_is_no_selector_is_refused_when_it_is_given(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        KindOptions(**options)
+
+
+def test_a_list_of_one_namespace_by_a_field_selector_is_asked_for_at_its_path() -> None:
+    asked: set[str] = set()
+
+    class Noting(InProcessTransport):
+        async def send(self, request: HttpRequest) -> HttpResponse:
+            asked.add(request.path)
+            return await super().send(request)
+
+    async def story(world: World) -> None:
+        world.transport.move_to(Noting(world.server))
+        world.cache.options(Widget, field_selector={"metadata.namespace": "default"})
+        await world.write("a")
+        world.cache.informer(Widget)
+        async with world.running():
+            assert await keys(world) == ["default/a"]
+        assert asked == {"/apis/example.com/v1/namespaces/default/widgets"}
 
     in_world(story)
 

@@ -7,19 +7,22 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from reconciler.api import ObjectKey
-from reconciler.cache import CachedReader
+from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey, ResourceType
+from reconciler.apiserver import ApiServer
+from reconciler.cache import Cache, CachedReader
 from reconciler.cache.last_writes import LastWrites
-from reconciler.client import Client, RestClient
-from reconciler.errors import CacheNotSyncedError, ConfigurationError, NotFoundError
-from reconciler.instant import Instant
-from reconciler.journal import Cause, Journal, Wrote, current_cause
+from reconciler.client import Client, HttpRequest, HttpResponse, JsonObject, RestClient, Written
+from reconciler.clock import LoopWallClock
+from reconciler.errors import CacheNotSyncedError, ConfigurationError, MalformedObjectError, NotFoundError
+from reconciler.journal import Cause, current_cause
 from reconciler.testing import InProcessTransport
+from tests.definitions import definition
 
-from .objects import WIDGETS, Widget
-from .world import KEY, World, in_world
+from .objects import WIDGETS, Widget, wire
+from .world import CRD, KEY, World, in_world
 
 LAG_SECONDS = 2.0
 
@@ -42,7 +45,7 @@ def lag(world: World, seconds: float = LAG_SECONDS) -> Generator[None, None, Non
 
 
 def reader_of(world: World) -> CachedReader:
-    return world.reader(journal=world.journal, own_writes_timeout=timedelta(seconds=10))
+    return world.reader(client=world.client, own_writes_timeout=timedelta(seconds=10))
 
 
 def test_a_read_after_an_own_create_finds_it_so_no_second_one_is_made() -> None:
@@ -175,47 +178,208 @@ def test_writes_that_were_refused_or_dry_or_changed_nothing_are_not_waited_for()
     in_world(story)
 
 
-def test_without_the_clients_journal_it_is_refused_rather_than_not_done() -> None:
+def test_without_a_client_to_follow_it_is_refused_rather_than_not_done() -> None:
     async def story(world: World) -> None:
         async with world.running():
-            with pytest.raises(ConfigurationError, match="given the client's journal"):
+            with pytest.raises(ConfigurationError, match="was given the client"):
                 await world.reader().get(Widget, KEY, after_own_writes=True)
 
     in_world(story)
 
 
-def test_no_more_writes_are_kept_than_the_bound() -> None:
-    journal, writes = Journal(is_retaining=False), LastWrites(tuple, writes_max=3)
-    writes.follow(journal)
+def test_a_write_of_another_group_with_the_same_plural_is_not_waited_for() -> None:
+    others = ResourceType("other.example.com", "v1", "Widget", "widgets")
+
+    async def story(world: World) -> None:
+        await world.client.create(definition(others, spec={}, status={}), resource=CUSTOM_RESOURCE_DEFINITION)
+        await world.write("a", 1)
+        await asyncio.sleep(1)
+        reader = reader_of(world)
+        async with world.running():
+            await world.sizes()
+            with a_pass_of("c"), lag(world):
+                await world.client.create({"metadata": {"name": "a", "namespace": "default"}}, resource=others)
+                before = asyncio.get_running_loop().time()
+                assert (await reader.get(Widget, KEY, after_own_writes=True)).spec.size == 1
+                assert asyncio.get_running_loop().time() == before
+
+    in_world(story)
+
+
+def answered(verb: str, name: str, answer: object) -> Written:
+    return Written("c", verb, WIDGETS, ObjectKey("default", name), "", "", msgspec.json.encode(answer))
+
+
+def test_no_more_writes_and_deletions_are_kept_than_the_bounds() -> None:
+    writes = LastWrites(writes_max=3, deletions_max=2)
     for number in range(10):
-        journal.append(
-            Wrote(
-                id=journal.new_id(), causes=(), at=Instant(0), scope="c", key="k", verb="create",
-                target=f"widgets default/w{number}", old_version="", new_version="5", code=201,
-            )
-        )  # fmt: skip
-    assert len(writes) == 3
+        writes.take(answered("create", f"w{number}", wire(f"w{number}", 5)))
+    for number in range(5):
+        gone = {"kind": "Status", "status": "Success", "details": {"uid": "u"}}
+        writes.take(answered("delete", f"d{number}", gone))
+    assert len(writes) == 5
+    assert writes.keys(WIDGETS, "c") == {ObjectKey("default", f"w{number}") for number in (7, 8, 9)}
 
 
 def test_a_deletion_whose_event_came_before_its_answer_is_not_waited_for() -> None:
     async def story(world: World) -> None:
+        world.client = Client(RestClient(LateAnswers(InProcessTransport(world.server))))
         reader = reader_of(world)
         async with world.running():
             await world.sizes()
             with a_pass_of("c"):
                 await world.write("a", 1)
-                await world.sizes()
-                gone = Wrote(
-                    id=world.journal.new_id(), causes=(), at=Instant(0), scope="c", key="k", verb="delete",
-                    target="widgets default/a", old_version="", new_version="", code=200,
-                )  # fmt: skip
-                world.client = Client(RestClient(InProcessTransport(world.server)))
                 await world.delete("a")
-                await world.sizes()
-                world.journal.append(gone)
-                await world.write("a", 2)
+                assert await world.sizes() == {}
+                began = asyncio.get_running_loop().time()
+                other = Client(RestClient(InProcessTransport(world.server)))
+                await other.create(made(2), resource=WIDGETS)
                 await world.sizes()
                 assert (await reader.get(Widget, KEY, after_own_writes=True)).spec.size == 2
-                assert asyncio.get_running_loop().time() < LAG_SECONDS
+                assert asyncio.get_running_loop().time() - began < LAG_SECONDS
+
+    in_world(story)
+
+
+def made(size: int) -> JsonObject:
+    return {"metadata": {"name": "a", "namespace": "default"}, "spec": {"size": size}}
+
+
+class LateAnswers:
+    """A transport whose answers come a second late."""
+
+    def __init__(self, inner: InProcessTransport) -> None:
+        self._inner = inner
+        self.stream = inner.stream
+        self.aclose = inner.aclose
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        answer = await self._inner.send(request)
+        await asyncio.sleep(1)
+        return answer
+
+
+def test_the_writes_of_another_clusters_client_are_nothing_to_a_reader() -> None:
+    async def story(world: World) -> None:
+        elsewhere = ApiServer(wall=LoopWallClock())
+        other = Client(RestClient(InProcessTransport(elsewhere)), journal=world.journal)
+        await other.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
+        await asyncio.sleep(1)
+        other_cache = Cache(RestClient(InProcessTransport(elsewhere)))
+        other_reader = CachedReader(other_cache, client=other)
+        reader = reader_of(world)
+        async with world.running(), asyncio.TaskGroup() as group:
+            running = group.create_task(other_cache.run())
+            await asyncio.sleep(0)
+            await world.sizes()
+            assert (await other_reader.list(Widget)).items == ()
+            with a_pass_of("c"):
+                # Each has a version that the other server will not come to for long.
+                for size in range(20):
+                    await other.create({"metadata": {"name": f"b{size}", "namespace": "default"}}, resource=WIDGETS)
+                await world.write("a", 1)
+                before = asyncio.get_running_loop().time()
+                assert len(await reader.list(Widget, after_own_writes=True)) == 1
+                assert len(await other_reader.list(Widget, after_own_writes=True)) == 20
+                assert asyncio.get_running_loop().time() - before < 1
+            running.cancel()
+
+    in_world(story)
+
+
+def test_a_reader_follows_as_many_clients_of_its_server_as_it_is_given() -> None:
+    async def story(world: World) -> None:
+        reader, second = reader_of(world), Client(RestClient(InProcessTransport(world.server)), field_owner="second")
+        reader.follow(second)
+        async with world.running():
+            await world.sizes()
+            with a_pass_of("c"), lag(world):
+                await second.create(made(3), resource=WIDGETS)
+                assert (await reader.get(Widget, KEY, after_own_writes=True)).spec.size == 3
+
+    in_world(story)
+
+
+def test_an_own_write_that_the_cache_cannot_read_is_an_error_with_the_reason_and_no_old_state() -> None:
+    def refuse_nine(obj: JsonObject) -> JsonObject:
+        if obj["spec"]["size"] == 9:
+            raise ValueError("hunter2")
+        return obj
+
+    async def story(world: World) -> None:
+        reader = reader_of(world)
+        world.cache.options(Widget, transform=refuse_nine)
+        await world.write("a", 1)
+        await world.write("b", 1)
+        async with world.running():
+            await world.sizes()
+            with a_pass_of("c"):
+                await world.resize("a", 9)
+                for _ in range(2):
+                    with pytest.raises(MalformedObjectError, match=r"default/a: .* its transform failed") as caught:
+                        await reader.get(Widget, KEY, after_own_writes=True)
+                    assert "hunter2" not in str(caught.value)
+                    with pytest.raises(MalformedObjectError, match="default/a: "):
+                        await reader.list(Widget, after_own_writes=True)
+                # A plain read shows the last state that could be read, and the other objects are read as ever.
+                assert (await reader.get(Widget, KEY)).spec.size == 1
+                assert (await reader.get(Widget, ObjectKey("default", "b"), after_own_writes=True)).spec.size == 1
+                assert len(await reader.list(Widget, namespace="elsewhere", after_own_writes=True)) == 0
+            with a_pass_of("d"):
+                assert len(await reader.list(Widget, after_own_writes=True)) == 2
+            with a_pass_of("c"):
+                await world.resize("a", 3)
+                assert (await reader.get(Widget, KEY, after_own_writes=True)).spec.size == 3
+                assert len(await reader.list(Widget, after_own_writes=True)) == 2
+
+    in_world(story)
+
+
+def test_an_index_that_lacks_an_own_write_is_an_error_only_for_who_asks_it() -> None:
+    async def story(world: World) -> None:
+        reader = reader_of(world)
+        world.cache.index_field(Widget, "share", lambda widget: [str(12 // widget.spec.size)])
+        async with world.running():
+            await world.sizes()
+            with a_pass_of("c"):
+                await world.write("a", 0)
+                with pytest.raises(MalformedObjectError, match=r"default/a: .*not in index 'share'"):
+                    await reader.list(Widget, field_selector="share=1", after_own_writes=True)
+                assert (await reader.get(Widget, KEY, after_own_writes=True)).spec.size == 0
+                assert len(await reader.list(Widget, after_own_writes=True)) == 1
+
+    in_world(story)
+
+
+def test_an_object_that_never_could_be_read_is_not_said_to_be_missing() -> None:
+    def refuse(obj: JsonObject) -> JsonObject:
+        raise ValueError
+
+    async def story(world: World) -> None:
+        world.cache.options(Widget, transform=refuse)
+        await world.write("a", 1)
+        async with world.running():
+            assert await world.sizes() == {}
+            with pytest.raises(MalformedObjectError, match="default/a: the cache could not read it"):
+                await world.reader().get(Widget, KEY)
+            with pytest.raises(NotFoundError):
+                await world.reader().get(Widget, ObjectKey("default", "nobody"))
+
+    in_world(story)
+
+
+def test_who_waits_for_an_own_write_of_a_kind_that_is_released_is_told_so() -> None:
+    async def story(world: World) -> None:
+        reader = reader_of(world)
+        async with world.running():
+            await world.sizes()
+            with a_pass_of("c"), lag(world, 60):
+                await world.write("a", 1)
+                waiting = asyncio.create_task(reader.get(Widget, KEY, after_own_writes=True))
+                await asyncio.sleep(1)
+                world.cache.release(Widget)
+                with pytest.raises(CacheNotSyncedError, match="released"):
+                    await waiting
+                assert asyncio.get_running_loop().time() < LAG_SECONDS + 2
 
     in_world(story)

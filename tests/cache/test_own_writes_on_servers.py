@@ -24,7 +24,7 @@ async def tell(transport: Transport, kind: ResourceType, namespace: str) -> list
     """Make, change and delete objects, each time after a look at those that are there; return how many were seen."""
     rest, journal = RestClient(transport), Journal()
     client, cache, stopping = Client(rest, journal=journal), Cache(rest, namespace=namespace), asyncio.Event()
-    reader = CachedReader(cache, journal=journal)
+    reader = CachedReader(cache, client=client)
     seen: list[int] = []
 
     async def ours() -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from datetime import timedelta
 from itertools import pairwise
 from random import Random
@@ -15,7 +16,7 @@ from reconciler.clock import LoopWallClock
 from reconciler.event import CreateEvent, DeleteEvent, Event, UpdateEvent
 from reconciler.testing import InProcessTransport
 
-from .objects import Widget, status
+from .objects import WIDGETS, Widget, status
 from .world import CRD, World, in_world, refusal, words
 
 
@@ -129,6 +130,43 @@ def test_a_silent_connection_is_given_up_after_90_s() -> None:
         assert len(world.transport.asked("list")) == 1
 
     in_world(story)
+
+
+def test_a_watch_whose_lines_come_close_to_each_other_is_not_taken_for_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.cache.reflector.IDLE_SECONDS", 0.1)
+
+    async def story(world: World) -> None:
+        async with world.running():
+            await world.sizes()
+            for number in range(200):
+                await world.write(f"w{number}")
+                await asyncio.sleep(0.005)
+            assert len(await world.sizes()) == 200
+        assert len(world.transport.asked("watch")) == 1
+
+    in_world(story)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_collector_rests_while_a_list_is_told_and_no_longer(is_on: bool) -> None:
+    told: list[bool] = []
+
+    async def story(world: World) -> None:
+        await world.write("a")
+        world.cache.informer(WIDGETS).add_handler(lambda event: told.append(gc.isenabled()))
+        async with world.running():
+            await world.sizes()
+            await world.write("b")
+            await world.sizes()
+
+    was_on = gc.isenabled()
+    (gc.enable if is_on else gc.disable)()
+    try:
+        in_world(story)
+        assert told == [False, is_on]
+        assert gc.isenabled() is is_on
+    finally:
+        (gc.enable if was_on else gc.disable)()
 
 
 def test_a_server_that_came_back_without_its_memory_is_followed_anew() -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey
-from reconciler.errors import CacheNotSyncedError
+from reconciler.errors import CacheNotSyncedError, ConfigurationError
 from reconciler.event import Event
 
 from .objects import WIDGETS, Widget
@@ -42,6 +42,27 @@ def test_a_released_kind_has_no_watch_no_objects_and_nobody_who_is_told() -> Non
             assert world.cache.informer(Widget) is not informer
 
     in_world(story)
+
+
+@pytest.mark.parametrize(("handlers", "said"), [(0, None), (1, "1 handler was"), (2, "2 handlers were")])
+def test_releasing_a_kind_that_somebody_listens_to_is_said_and_nobody_listens_to_it_later(
+    handlers: int, said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "reconciler.cache")
+
+    async def story(world: World) -> None:
+        informer = world.cache.informer(Widget)
+        for _ in range(handlers):
+            informer.add_handler(lambda event: None)
+        async with world.running():
+            await informer.wait_for_sync()
+            world.cache.release(Widget)
+            with pytest.raises(ConfigurationError, match=r"released; it follows the kind no longer.*a new informer"):
+                informer.add_handler(lambda event: None)
+
+    in_world(story)
+    heard = "attached: controllers among them hear no more of the kind"
+    assert caplog.messages == ([f"cache of widgets.example.com: released while {said} {heard}"] if said else [])
 
 
 def test_who_waits_for_a_kind_that_is_released_is_told_so_at_once() -> None:
@@ -143,7 +164,7 @@ def test_a_kind_that_is_gone_loses_its_objects_says_so_and_goes_on_when_it_is_ba
             # when it is refused for a short time, nothing is concluded from it,
             await asyncio.sleep(290)
             assert len(informer.store) == 1
-            assert "is not served by the API server yet" in (world.cache.problem() or "")
+            assert "is not served by the API server at present; waiting" in (world.cache.problem() or "")
             # and when it is refused for long, its objects are gone.
             await asyncio.sleep(80)
             assert told == ["create a initial", "delete a missed"]
@@ -171,3 +192,21 @@ def test_a_kind_that_was_never_there_is_only_waited_for() -> None:
                 await informer.wait_for_sync(timedelta(seconds=300))
 
     in_world(story, has_crd=False)
+
+
+def test_a_kind_that_was_read_before_anybody_held_it_outlives_its_handles() -> None:
+    async def story(world: World) -> None:
+        async with world.running():
+            await world.sizes()
+            with world.cache.acquire(Widget) as handle:
+                pass
+            assert not handle.informer.has_ended
+            # What was released for all is nobody's any more.
+            world.cache.release(Widget)
+            with world.cache.acquire(Widget) as handle:
+                await world.sizes()
+            assert handle.informer.has_ended
+            # A read makes a new one.
+            assert await world.sizes() == {}
+
+    in_world(story)

@@ -4,7 +4,7 @@ import pytest
 
 from reconciler.cache.selector import FieldRequirement, parse_field_selector, parse_label_selector
 
-LABELS = {"app": "web", "example.com/zone": "a", "empty": ""}
+LABELS = {"app": "web", "example.com/zone": "a", "empty": "", "size": "5"}
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,19 @@ LABELS = {"app": "web", "example.com/zone": "a", "empty": ""}
         ("missing notin (web)", True),
         ("example.com/zone in (a, b),app=web,!missing", True),
         ("example.com/zone in (a, b),app=db", False),
+        ("size>4", True),
+        ("size > 5", False),
+        ("size<10", True),
+        ("size<-1", False),
+        ("missing<1", False),
+        ("app>1", False),
     ],
 )
 def test_a_label_selector_fits_as_on_the_api_server(text: str, fits: bool) -> None:
     assert parse_label_selector(text)(LABELS) is fits
 
 
-@pytest.mark.parametrize("text", ["app=web,", "a b", "app=we b", "app in web", "=x", "app>1", "(a)"])
+@pytest.mark.parametrize("text", ["app=web,", "a b", "app=we b", "app in web", "=x", "app>x", "size<", "(a)"])
 def test_what_is_no_label_selector_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="label selector"):
         parse_label_selector(text)

@@ -10,8 +10,9 @@ import pytest
 
 from reconciler.api import ObjectKey, ResourceType
 from reconciler.cache import Cache, CachedReader
-from reconciler.cache.listwatch import ListPage, ListWatch, OpenWatch, Step, StreamList, Trouble, Wait
+from reconciler.cache.listwatch import ListPage, ListWatch, OpenWatch, Step, StreamList, Wait
 from reconciler.cache.store import Put, Replaced, Unread, Unreadable
+from reconciler.cache.trouble import Trouble
 from reconciler.cache.wire import Bookmark, Change, ChangeType, UnreadableChange
 from reconciler.client import AiohttpTransport, Client, HttpResponse, RestClient, load_config
 from reconciler.envtest import RealServer

@@ -4,12 +4,14 @@ import asyncio
 import logging
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from reconciler.api import CUSTOM_RESOURCE_DEFINITION
+from reconciler.client import HttpResponse
 from reconciler.errors import CacheNotSyncedError
 
-from .objects import Widget
+from .objects import Widget, status
 from .world import CRD, NAME, World, in_world, refusal
 
 
@@ -81,6 +83,110 @@ def test_a_forbidden_list_names_verb_resource_and_scope() -> None:
         )
 
     in_world(story)
+
+
+@pytest.mark.parametrize("form", ["an ERROR event", "a status"])
+@pytest.mark.parametrize("streaming_list", [False, True])
+def test_a_server_that_says_410_again_and_again_is_said_until_a_watch_brings_something(
+    form: str, streaming_list: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "reconciler.cache")
+    why = "the API server says again and again that the version is too old"
+    gone = refusal(410, "Expired", "too old")
+    if form == "an ERROR event":
+        gone = HttpResponse(
+            200, {}, msgspec.json.encode({"type": "ERROR", "object": status(410, "Expired", "too old")})
+        )
+
+    async def story(world: World) -> None:
+        informer = world.cache.informer(Widget)
+        async with world.running():
+            await informer.wait_for_sync()
+            world.transport.watches += [gone] * 20
+            world.server.end_watches()
+            await asyncio.sleep(1)
+            assert world.cache.problem() is None
+            await asyncio.sleep(60)
+            assert why in (world.cache.problem() or "")
+            world.transport.watches.clear()
+            await asyncio.sleep(70)
+            await world.write("a", 1)
+            assert await world.sizes() == {"a": 1}
+            assert world.cache.problem() is None
+
+    in_world(story, streaming_list=streaming_list)
+    doing = f"watch {NAME}" if form == "an ERROR event" else "watch widgets.example.com"
+    said = f"{NAME}: {why}; trying again ({doing}: 410 too old)"
+    assert caplog.messages == [said, f"{NAME}: watching again"]
+
+
+def test_watches_that_end_at_once_are_said() -> None:
+    async def story(world: World) -> None:
+        informer = world.cache.informer(Widget)
+        async with world.running():
+            await informer.wait_for_sync()
+            world.transport.watches += [HttpResponse(200, {}, b"")] * 20
+            world.server.end_watches()
+            await asyncio.sleep(60)
+            said = "synced, 0 objects; watches end at once and bring nothing; trying again"
+            assert world.cache.problem() == f"cache of {NAME}: {said}"
+            world.transport.watches.clear()
+            await asyncio.sleep(130)
+            assert world.cache.problem() is None
+
+    in_world(story)
+
+
+def test_a_server_that_asks_for_a_day_is_asked_again_within_a_minute() -> None:
+    async def story(world: World) -> None:
+        informer = world.cache.informer(Widget)
+        async with world.running():
+            await informer.wait_for_sync()
+            world.transport.watches.append(refusal(429, "TooManyRequests", **{"retry-after": "86400"}))
+            world.transport.cut()
+            await asyncio.sleep(20)
+            assert "the API server is overloaded" in (world.cache.problem() or "")
+            await asyncio.sleep(15)
+            assert world.cache.problem() is None
+
+    in_world(story)
+
+
+@pytest.mark.parametrize("what", ["list", "watch"])
+def test_a_request_without_an_answer_is_a_problem_long_before_it_is_given_up(what: str) -> None:
+    said = "no list or watch from the API server for more than 10 s; waiting for it"
+
+    async def story(world: World) -> None:
+        informer = world.cache.informer(Widget)
+        async with world.running():
+            if what == "watch":
+                await informer.wait_for_sync()
+                await asyncio.sleep(1)
+                world.transport.no_answer.add("watch")
+                world.transport.cut()
+                is_synced = "synced, 0 objects"
+            else:
+                is_synced = "not synced"
+            await asyncio.sleep(9)
+            assert said not in (world.cache.problem() or "")
+            await asyncio.sleep(3)
+            assert world.cache.problem() == f"cache of {NAME}: {is_synced}; {said}"
+            world.transport.no_answer.clear()
+            await asyncio.sleep(120)
+            assert world.cache.problem() is None
+            world.transport.no_answer.add("watch")
+            world.transport.cut()
+            await asyncio.sleep(15)
+        # Nobody waits for an answer any more.
+        await asyncio.sleep(15)
+        assert informer.status().problem is None
+
+    async def begin(world: World) -> None:
+        if what == "list":
+            world.transport.no_answer.add("list")
+        await story(world)
+
+    in_world(begin)
 
 
 def test_the_status_of_a_kind_says_since_when_it_is_watched_and_what_it_holds() -> None:

@@ -30,14 +30,29 @@ def test_a_page_without_objects_is_empty(items: bytes) -> None:
     "body",
     [
         pytest.param(b"<html>", id="not JSON"),
+        pytest.param(b"\xff", id="not UTF-8"),
         pytest.param(b"[]", id="not an object"),
         pytest.param(b'{"items":[]}', id="no metadata"),
         pytest.param(b'{"metadata":{},"items":[]}', id="no version"),
+        pytest.param(b'{"metadata":{"resourceVersion":"7"}}', id="no items"),
     ],
 )
 def test_a_body_that_is_no_list_is_malformed(body: bytes) -> None:
-    with pytest.raises(MalformedObjectError):
+    with pytest.raises(MalformedObjectError, match=r"^list widgets: the answer to a list ") as caught:
+        decode_page(body, doing="list widgets")
+    assert caught.value.doing == "list widgets"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("Secret", " is a Secret, not a list of"), ("<hunter2>", " is not a list of"), (3, " is not a list")],
+)
+def test_an_object_is_no_empty_list(kind: object, says: str) -> None:
+    body = msgspec.json.encode({"kind": kind, "metadata": {"resourceVersion": "7"}, "data": {"a": "hunter2"}})
+    with pytest.raises(MalformedObjectError, match=says) as caught:
         decode_page(body)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -111,5 +126,7 @@ def test_an_error_event_of_an_unknown_code_is_an_api_error() -> None:
     ],
 )
 def test_a_line_that_is_no_event_is_malformed(body: bytes) -> None:
-    with pytest.raises(MalformedObjectError, match="watch widgets"):
+    with pytest.raises(MalformedObjectError, match=r"^watch widgets: ") as caught:
         decode_line(body, doing="watch widgets")
+    assert caught.value.doing == "watch widgets"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None

@@ -25,7 +25,6 @@ async def stage(server: RealServer | None) -> AsyncGenerator[Stage, None]:
 
 
 @pytest.fixture
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watch that is silent for 0.3 s is given up, and the first wait after a failure is 20 to 40 ms."""
-    monkeypatch.setattr("reconciler.cache.reflector.IDLE_SECONDS", 0.3)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first wait after a failure is 20 to 40 ms."""
     monkeypatch.setattr("reconciler.cache.listwatch.Backoff.INITIAL", 20_000_000)

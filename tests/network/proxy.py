@@ -18,7 +18,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-What = Literal["list", "watch", "get", "write"]
+What = Literal["list", "page", "watch", "get", "write"]
 Rest = Literal["cut", "end"]
 
 WAIT_SECONDS_MAX = 20.0
@@ -83,16 +83,20 @@ class Proxy:
         is_down: Every request is cut before it is answered.
         is_holding: Lines of watches are kept back until `release`.
         write_delay_seconds: How late the answers to writes come.
+        held_lists: Answers to lists that wait for `release_lists`.
+        rewrite: What the body of a list and each line of a watch become; None: they stay as they are.
         seen: Every request that was answered.
     """
 
     def __init__(self, server: aiohttp.ClientSession, *, plural: str) -> None:
-        """`server` asks the API server; GETs of a path that ends with `plural` are lists."""
+        """`server` asks the API server; GETs of a path that ends with `plural` are lists, or further pages of one."""
         self.url = ""
         self.tokens: set[str] | None = None
         self.is_down = False
         self.is_holding = False
         self.write_delay_seconds = 0.0
+        self.held_lists = 0
+        self.rewrite: Callable[[bytes], bytes] | None = None
         self.seen: list[Seen] = []
         self._server = server
         self._plural = plural
@@ -100,6 +104,8 @@ class Proxy:
         self._next: dict[What, list[Answer]] = {}
         self._always: dict[What, Answer] = {}
         self._changed = asyncio.Event()
+        self._may_list = asyncio.Event()
+        self._may_list.set()
 
     def asked(self, what: What) -> list[Seen]:
         """The requests of a kind so far."""
@@ -135,6 +141,11 @@ class Proxy:
         for pipe in self._pipes:
             pipe.connection.abort()
 
+    def end(self) -> None:
+        """End the answers of all open watches properly, as a server does with a watcher that fell behind."""
+        for pipe in self._pipes:
+            pipe.out.put_nowait("end")
+
     def release(self, *, reverse: bool = False) -> None:
         """Pass on what was held, in order or the last first."""
         self.is_holding = False
@@ -142,6 +153,14 @@ class Proxy:
             for line in reversed(pipe.held) if reverse else pipe.held:
                 pipe.out.put_nowait(line)
             pipe.held.clear()
+
+    def hold_lists(self) -> None:
+        """Keep the server's answers to lists back until `release_lists`: they are of the past when they come."""
+        self._may_list.clear()
+
+    def release_lists(self) -> None:
+        """Pass on the lists that were held."""
+        self._may_list.set()
 
     def break_next_line(self, then: Rest) -> None:
         """Pass on half of the next line of each open watch; then cut the connection, or end the answer properly."""
@@ -178,6 +197,9 @@ class Proxy:
             body = await answer.read()
             if what == "write":
                 await asyncio.sleep(self.write_delay_seconds)
+            if what in {"list", "page"}:
+                body = body if self.rewrite is None else self.rewrite(body)
+                await self._until_lists_may_pass()
             self._note(what, request, answer.status)
             return web.Response(status=answer.status, body=body, headers=_passed_on(answer))
 
@@ -193,12 +215,22 @@ class Proxy:
             _hang_up(await asking)
             raise
 
+    async def _until_lists_may_pass(self) -> None:
+        self.held_lists += 1
+        self._changed.set()
+        try:
+            await self._may_list.wait()
+        finally:
+            self.held_lists -= 1
+
     def _what(self, request: web.Request) -> What:
         if request.method != "GET":
             return "write"
         if request.query.get("watch"):
             return "watch"
-        return "list" if request.path.endswith(f"/{self._plural}") else "get"
+        if not request.path.endswith(f"/{self._plural}"):
+            return "get"
+        return "page" if request.query.get("continue") else "list"
 
     def _own_answer(self, what: What, request: web.Request) -> Answer | None:
         if self.tokens is not None:
@@ -248,6 +280,8 @@ class Proxy:
     def _take(self, pipe: _Pipe, line: bytes) -> None:
         if pipe.is_stalled:
             return
+        if self.rewrite is not None:
+            line = self.rewrite(line)
         if pipe.breaks_next_line is not None:
             pipe.out.put_nowait(line[: len(line) // 2])
             pipe.out.put_nowait(pipe.breaks_next_line)

@@ -13,7 +13,7 @@ from reconciler.errors import ConnectionFailedError, UnauthorizedError
 from .proxy import Answer, refusal
 from .stage import LAMPS, Lamp, Stage
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("short_waits")]
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("quick_retries")]
 
 
 async def test_without_a_fault_everything_passes(stage: Stage) -> None:
@@ -64,19 +64,6 @@ async def test_half_a_page_of_the_list_is_asked_for_again_and_said(
     assert "the answer is not understood" in caplog.text
 
 
-async def test_events_of_different_objects_in_another_order_give_the_same_cache(stage: Stage) -> None:
-    async with stage.follower() as follower:
-        await follower.until_sizes({})
-        await stage.proxy.until(lambda: stage.proxy.open_watches == 1)
-        stage.proxy.is_holding = True
-        await stage.create("a", 1)
-        await stage.create("b", 2)
-        await stage.proxy.until(lambda: stage.proxy.held_lines == 2)
-        stage.proxy.release(reverse=True)
-        await follower.until_sizes({"a": 1, "b": 2})
-    assert [event.key.name for event in follower.told] == ["b", "a"]
-
-
 async def test_a_429_is_waited_out_for_as_long_as_it_says(stage: Stage) -> None:
     await stage.create("a", 1)
     too_many = refusal(429, "TooManyRequests", "slow down", Retry_After="1")
@@ -91,7 +78,8 @@ async def test_a_429_is_waited_out_for_as_long_as_it_says(stage: Stage) -> None:
     for what in ("list", "write"):
         refused, answered = (stage.proxy.asked("list") if what == "list" else stage.proxy.asked("write"))[:2]
         assert (refused.status, answered.status) == (429, 200)
-        assert 1 <= answered.at - refused.at < 1.5
+        # The upper bound is a machine's that has much else to do; without the header it would be 20 ms.
+        assert 1 <= answered.at - refused.at < 10
 
 
 async def test_a_401_and_a_cut_before_the_answer_are_errors_with_the_request_in_them(stage: Stage) -> None:

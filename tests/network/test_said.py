@@ -19,7 +19,7 @@ from reconciler.reconcile import Request, Result
 from .proxy import WAIT_SECONDS_MAX, refusal
 from .stage import LAMPS, Lamp, Stage, running
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("short_waits")]
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("quick_retries")]
 
 
 class Parent:
