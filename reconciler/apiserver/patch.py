@@ -85,6 +85,9 @@ def json_patch(document: JsonObject, operations: object) -> Any:
     """
     Return `document` with the operations applied in order. Changes neither.
 
+    As in a kube-apiserver, and unlike RFC 6902, a field that an object lacks reads as null: `replace` adds it, `test`
+    for null passes, `copy` of it sets null. So does an operation's `value` that is missing.
+
     Raises:
         StatusError: 400 where the patch is no list of operations; 422 where one of them cannot be done.
     """
@@ -131,7 +134,7 @@ def _parent(box: Any, pointer: str) -> tuple[Any, str]:
 
 def _read(box: Any, pointer: str) -> Any:
     container, last = _parent(box, pointer)
-    return container[_index(container, last, may_append=False)] if _is_list(container) else container[last]
+    return container[_index(container, last, may_append=False)] if _is_list(container) else container.get(last)
 
 
 def _add(box: Any, pointer: str, value: Any) -> None:
@@ -153,7 +156,6 @@ def _remove(box: Any, pointer: str) -> Any:
 
 def _replace(box: Any, pointer: str, value: Any) -> None:
     container, last = _parent(box, pointer)
-    _read(box, pointer)
     if _is_list(container):
         container[_index(container, last, may_append=False)] = value
     else:
@@ -172,10 +174,10 @@ def _move(box: Any, source: str, target: str) -> None:
 
 
 _OPERATIONS: Mapping[str, Callable[[Any, Any], object]] = {
-    "add": lambda box, op: _add(box, op["path"], copy.deepcopy(op["value"])),
+    "add": lambda box, op: _add(box, op["path"], copy.deepcopy(op.get("value"))),
     "remove": lambda box, op: _remove(box, op["path"]),
-    "replace": lambda box, op: _replace(box, op["path"], copy.deepcopy(op["value"])),
+    "replace": lambda box, op: _replace(box, op["path"], copy.deepcopy(op.get("value"))),
     "move": lambda box, op: _move(box, op["from"], op["path"]),
     "copy": lambda box, op: _add(box, op["path"], copy.deepcopy(_read(box, op["from"]))),
-    "test": lambda box, op: _test(box, op["path"], op["value"]),
+    "test": lambda box, op: _test(box, op["path"], op.get("value")),
 }

@@ -230,10 +230,11 @@ def test_the_server_ends_its_watches_and_takes_new_ones() -> None:
     assert in_virtual_time(main()) == (5.0, ["ADDED"])
 
 
-def test_a_watch_ends_when_its_definition_goes() -> None:
+def test_a_watch_tells_of_the_objects_that_go_with_their_definition_and_ends() -> None:
     async def main() -> list[tuple[float, str, str]]:
         live = await Live().install()
         await live.create("a")
+        await live.create("b")
         reading = asyncio.create_task(read_all(await live.watch(timeoutSeconds="100")))
         await asyncio.sleep(1)
         await live.request("DELETE", f"{DEFINITIONS}/widgets.example.com")
@@ -241,8 +242,27 @@ def test_a_watch_ends_when_its_definition_goes() -> None:
         return [*found, (asyncio.get_running_loop().time(), "end", "")]
 
     events = in_virtual_time(main())
-    assert events[0] == (0.0, "ADDED", "a")
-    assert events[-1] == (1.0, "end", "")
+    assert events == [
+        (0.0, "ADDED", "a"),
+        (0.0, "ADDED", "b"),
+        (1.0, "DELETED", "a"),
+        (1.0, "DELETED", "b"),
+        (1.0, "end", ""),
+    ]
+
+
+def test_a_watch_of_a_kind_that_changes_ends_without_what_came_under_the_new_form() -> None:
+    async def main() -> list[tuple[float, str, str]]:
+        live = await Live().install()
+        reading = asyncio.create_task(read_all(await live.watch(timeoutSeconds="100")))
+        await asyncio.sleep(1)
+        version = {**WIDGET_CRD["spec"]["versions"][0], "subresources": {}}
+        path = f"{DEFINITIONS}/widgets.example.com"
+        await live.request("PATCH", path, {"spec": {"versions": [version]}}, MERGE)
+        await live.create("a")
+        return await reading
+
+    assert in_virtual_time(main()) == []
 
 
 def test_a_watch_from_the_future_waits_for_what_comes_after_that() -> None:
