@@ -3,12 +3,17 @@ Every error of the library, on one screen.
 
 The tree answers two questions: whose fault is it, and does a retry help? Foreign exceptions become one of these in
 the file that makes the foreign call, with `raise ... from error`. Cancellation is never wrapped.
+
+All of them can be copied and pickled. No text holds an object: a server's message is shown without what it quotes.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = [
     "AlreadyExistsError",
@@ -26,6 +31,7 @@ __all__ = [
     "InvariantError",
     "MalformedObjectError",
     "MethodNotAllowedError",
+    "NoMatchError",
     "NotFoundError",
     "NotHeldError",
     "PermanentDeliveryError",
@@ -45,6 +51,10 @@ __all__ = [
 
 class ReconcilerError(Exception):
     """The root of every error that a user of the library may want to catch."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how it is made again: by its text and attributes, not by calling an initializer with the text."""
+        return _made_again, (type(self), self.args), self.__dict__
 
 
 class TerminalError(ReconcilerError):
@@ -108,7 +118,8 @@ class StatusCause:
     """One cause inside a `Status`: which field, what kind of mistake, in words."""
 
     reason: str = ""
-    message: str = ""
+    # Not in the repr: it may quote the object.
+    message: str = field(default="", repr=False)
     field: str = ""
 
 
@@ -117,26 +128,41 @@ class ApiStatus:
     """
     A `Status` object as the API server sent it, reduced to what decides.
 
-    `code` is the HTTP status, `reason` the machine-readable word (`NotFound`, `Conflict`, ...).
+    `code` is the HTTP status, `reason` the machine-readable word (`NotFound`, `Conflict`, ...). `has_retry_after` tells
+    whether `retry_after_seconds` stood in the header, and not in the body alone. `message` and those of
+    the `causes` are the server's own words; they may quote the whole object, so they stand in no repr. Log an
+    `ApiError` instead.
     """
 
     code: int
     reason: str = ""
-    message: str = ""
+    message: str = field(default="", repr=False)
     causes: Sequence[StatusCause] = ()
     details: Mapping[str, object] = field(default_factory=dict[str, object])
     retry_after_seconds: float | None = None
+    has_retry_after: bool = False
 
 
 class ApiError(ReconcilerError):
-    """The API server said no. `status` holds its answer."""
+    """
+    The API server said no. `status` holds its answer, `doing` the request in words: verb, kind and object.
 
-    def __init__(self, status: ApiStatus, doing: str = "") -> None:
-        """`doing` names the request in words, such as `get notificationrequests default/a`."""
+    The text has the server's message without what that quotes: objects, lists and long texts are left out, of a Secret
+    every value. Numbers and short texts stay (`Invalid value: 0: must be greater than 1`). `status` is as it was sent.
+    """
+
+    def __init__(self, status: ApiStatus, doing: str = "", *, hint: str = "") -> None:
+        """
+        Put the request, the server's answer and a hint into one line.
+
+        Args:
+            status: What the server said.
+            doing: The request in words, such as `get notificationrequests default/a`.
+            hint: What to look at, where the server's own words do not say it.
+        """
         self.status = status
         self.doing = doing
-        said = status.message or status.reason or "no message"
-        super().__init__(f"{doing}: {status.code} {said}" if doing else f"{status.code} {said}")
+        super().__init__(_after(doing, f"{status.code} {_said(status, doing)}" + (f"; {hint}" if hint else "")))
 
 
 class BadRequestError(ApiError):
@@ -152,7 +178,17 @@ class ForbiddenError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """404: no such object, or no such resource (then `status.details` has no name)."""
+    """404: no such object; or no such kind, which is `NoMatchError`."""
+
+
+class NoMatchError(NotFoundError):
+    """
+    404, and not for want of an object: the server serves no such kind or version, or the kind has no such subresource.
+
+    It is a `NotFoundError`, so who takes that for "the object is gone" asks for this one first.
+
+    Mirrors: apimachinery `meta.NoKindMatchError` and `NoResourceMatchError`.
+    """
 
 
 class MethodNotAllowedError(ApiError):
@@ -184,11 +220,30 @@ class ServerTimeoutError(ApiError):
 
 
 class ConnectionFailedError(ReconcilerError):
-    """No answer came: refused, reset, TLS refused, timed out. Whether a write happened is unknown."""
+    """
+    No answer came: refused, reset, TLS refused, timed out. Whether a write happened is unknown, unless `is_unsent`.
+
+    `is_unsent` is True where nothing of the request left this process, so that a write can safely be tried again.
+    """
+
+    def __init__(self, message: str, doing: str = "", *, is_unsent: bool = False) -> None:
+        """`doing` names the request in words, as in `ApiError`."""
+        self.doing = doing
+        self.is_unsent = is_unsent
+        super().__init__(_after(doing, message))
 
 
 class MalformedObjectError(ReconcilerError):
-    """What the server returned is not JSON, or does not fit the model it was read into. No value is in the message."""
+    """
+    What the server returned is not JSON, is of another kind, or does not fit the model. No value is in the message.
+
+    A write that is answered so has happened.
+    """
+
+    def __init__(self, message: str, doing: str = "") -> None:
+        """`doing` names the request in words, as in `ApiError`."""
+        self.doing = doing
+        super().__init__(_after(doing, message))
 
 
 class DeliveryError(ReconcilerError):
@@ -209,3 +264,84 @@ class InvariantError(AssertionError):
 
     Outside the family on purpose, so that no `except ReconcilerError` hides it; going on would be a guess.
     """
+
+
+def _after(doing: str, said: str) -> str:
+    return f"{doing}: {said}" if doing else said
+
+
+def _made_again(kind: type[ReconcilerError], args: tuple[object, ...]) -> ReconcilerError:
+    return kind.__new__(kind, *args)
+
+
+# --- a server's message, without what it quotes -----------------------------------------------------------------------
+
+_OBJECT_CODES = frozenset({400, 422, 500})
+"""Answers about the content of a request; others speak of names and users."""
+
+_TEXT_LENGTH_MAX = 100
+_UNSHOWN = "(not shown)"
+_BAD_VALUE = re.compile(r"(?:Invalid value|Unsupported value|Duplicate value|Not found|Too many): (?=[\"\[{])")
+# Go's forms of maps and structs, a patch's directive, and the surroundings of a mistake in JSON. They have no end that
+# could be found, so the rest goes with them.
+_UNENDED = re.compile(r"(?<!of type )\bmap\[|&[\w.]*\{|\b\w+\.\w+\{|(?<=unknown patch type: )|(?<=error found in )#")
+_SAFE_WORDS = re.compile(
+    r'(?:unknown|duplicate) field "[^"]{1,100}"'
+    r"|json: cannot unmarshal \w+ into Go struct field [\w.]+ of type [\w\[\]]+"
+    r"|\.[\w.]+: (?:expected \w+|field not declared in schema)"
+    r"|illegal base64 data at input byte \d+"
+    r"|may not be more than \d+ bytes|field is immutable"
+)
+"""What may be said of a Secret: names, types and lengths."""
+
+_WEBHOOK_FAILED = re.compile(r"Internal error occurred: failed calling webhook ")
+
+
+def _said(status: ApiStatus, doing: str) -> str:
+    message = status.message
+    if not message:
+        return status.reason or "no message"
+    if status.code in _OBJECT_CODES and _is_of_secret(status, doing) and not _WEBHOOK_FAILED.match(message):
+        return _said_of_secret(status)
+    return _without_unended(_without_values(message))
+
+
+def _is_of_secret(status: ApiStatus, doing: str) -> bool:
+    kind = str(status.details.get("kind", "")).lower()
+    return kind in {"secret", "secrets"} or any(word.partition(".")[0] == "secrets" for word in doing.split())
+
+
+def _said_of_secret(status: ApiStatus) -> str:
+    # A label's value and a key of `data` are quoted as well, and a patch's directive, so only known words are shown.
+    words = list(dict.fromkeys(_SAFE_WORDS.findall(_without_values(status.message))))
+    fields = [f"{cause.field}: {cause.reason}" for cause in status.causes if cause.field or cause.reason]
+    said = "; ".join([*dict.fromkeys(map(_without_key, fields)), *words])
+    reason = status.reason or "refused"
+    return f"{reason} ({said})" if said else f"{reason} (the server's words are not shown: they may quote the Secret)"
+
+
+def _without_key(path: str) -> str:
+    return re.sub(r"\[[^\]]*\]", "[]", path)
+
+
+def _without_values(message: str) -> str:
+    shown: list[str] = []
+    position = 0
+    while found := _BAD_VALUE.search(message, position):
+        shown.append(message[position : found.end()])
+        try:
+            value, position = json.JSONDecoder().raw_decode(message, found.end())
+        except ValueError:
+            # Go escapes a few characters in its own way, so the end is not known.
+            return "".join([*shown, _UNSHOWN])
+        shown.append(message[found.end() : position] if _is_short_text(value) else _UNSHOWN)
+    return "".join([*shown, message[position:]])
+
+
+def _is_short_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _TEXT_LENGTH_MAX and not value.startswith(("{", "[", "map[", "&"))
+
+
+def _without_unended(message: str) -> str:
+    found = _UNENDED.search(message)
+    return message if found is None else message[: found.start()] + _UNSHOWN

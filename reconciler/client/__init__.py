@@ -16,12 +16,14 @@ from reconciler.client.contract import (
     ObjectList,
     Propagation,
     Reader,
+    ResourceVersionMatch,
     StatusWriter,
     WatchEvent,
     WriteOptions,
     Writer,
 )
 from reconciler.client.discovery import ApiResource
+from reconciler.client.impersonation import Impersonation
 from reconciler.client.limit import RateLimitedTransport, TokenBucket
 from reconciler.client.mapping import RestMapper
 from reconciler.client.merge import merge_from
@@ -34,6 +36,7 @@ from reconciler.client.subresource import StatusClient, SubresourceClient
 from reconciler.client.transport import AiohttpTransport, HttpRequest, HttpResponse, HttpStream, Transport
 from reconciler.client.upsert import OperationResult, Upserted, create_or_patch, create_or_update
 from reconciler.client.warnings import ServerWarning
+from reconciler.client.written import Written
 
 __all__ = [
     "DEFAULT_BACKOFF",
@@ -46,6 +49,7 @@ __all__ = [
     "HttpRequest",
     "HttpResponse",
     "HttpStream",
+    "Impersonation",
     "JsonObject",
     "JsonPatch",
     "ObjectList",
@@ -56,6 +60,7 @@ __all__ = [
     "Propagation",
     "RateLimitedTransport",
     "Reader",
+    "ResourceVersionMatch",
     "RestClient",
     "RestMapper",
     "RetryBackoff",
@@ -70,6 +75,7 @@ __all__ = [
     "WatchEvent",
     "WriteOptions",
     "Writer",
+    "Written",
     "api_error",
     "create_or_patch",
     "create_or_update",

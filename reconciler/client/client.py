@@ -6,17 +6,27 @@ Reading is in reads.py; how a write is made and recorded is in writes.py. Nothin
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TypeVar, Unpack, cast, overload
 
-from reconciler.api import FieldSelector, KubeObject, LabelSelector, ObjectKey, ResourceType
-from reconciler.client.codec import decode_object, resource_of
+from reconciler.api import (
+    FieldSelector,
+    KubeObject,
+    LabelSelector,
+    ObjectKey,
+    ResourceType,
+    field_selector_text,
+    label_selector_text,
+)
+from reconciler.client.codec import check_deleted, decode_object, resource_of
 from reconciler.client.contract import FieldValidation, JsonObject, Propagation, WriteOptions
 from reconciler.client.own_writes import OwnWrites
 from reconciler.client.patches import Patch
-from reconciler.client.reads import Reads, selector_text
-from reconciler.client.rest import RestClient
+from reconciler.client.reads import Reads
+from reconciler.client.rest import RestClient, list_words, words
 from reconciler.client.subresource import StatusClient, SubresourceClient
 from reconciler.client.writes import Writes, WriteTarget, delete_options
+from reconciler.client.written import Written
 from reconciler.clock import LoopClock
 from reconciler.instant import Clock
 from reconciler.journal import Journal
@@ -66,6 +76,14 @@ class Client(Reads):
     def status(self) -> StatusClient:
         """The status subresource."""
         return self._status
+
+    def subscribe(self, subscriber: Callable[[Written], None]) -> None:
+        """
+        Call `subscriber` after each write of this client that the server took, before the writer goes on.
+
+        It must not wait and not raise.
+        """
+        self._writes.subscribe(subscriber)
 
     def subresource(self, name: str) -> SubresourceClient:
         """Return what reads and writes the subresource of that name, such as `scale` or `eviction`."""
@@ -121,8 +139,9 @@ class Client(Reads):
         it the patch is refused (`ConflictError`) if somebody wrote since. `JsonPatch` and `StrategicMergePatch` are
         the other forms.
         """
-        answer = await self._writes.patch(resource_of(kind), key, patch, "", options)
-        return decode_object(kind, answer)
+        resource = resource_of(kind)
+        answer = await self._writes.patch(resource, key, patch, "", options)
+        return decode_object(kind, answer, doing=words("patch", resource, key))
 
     @overload
     async def apply(self, obj: ObjectT, *, force: bool = False, **options: Unpack[WriteOptions]) -> ObjectT: ...
@@ -188,15 +207,17 @@ class Client(Reads):
             dry_run=dry_run,
         )
         target = WriteTarget("delete", resource_of(kind), key, old_version=resource_version or "", is_dry_run=dry_run)
-        await self._writes.make(target, lambda: self._rest.delete(target.resource, key, body))
+        answer = await self._writes.make(target, lambda: self._rest.delete(target.resource, key, body))
+        # A proxy's page, answered with 200, deletes nothing.
+        check_deleted(answer.body, target.resource, doing=words("delete", target.resource, key))
 
     async def delete_collection(
         self,
         kind: type[KubeObject] | ResourceType,
         *,
         namespace: str = "",
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         propagation: Propagation | None = None,
         grace_period_seconds: int | None = None,
         dry_run: bool = False,
@@ -222,13 +243,14 @@ class Client(Reads):
         body = delete_options(propagation=propagation, grace_period_seconds=grace_period_seconds, dry_run=dry_run)
         resource = resource_of(kind)
         target = WriteTarget("deletecollection", resource, ObjectKey(namespace, "*"), is_dry_run=dry_run)
-        await self._writes.make(
+        answer = await self._writes.make(
             target,
             lambda: self._rest.delete_collection(
                 resource,
                 namespace,
                 body,
-                label_selector=selector_text(label_selector),
-                field_selector=selector_text(field_selector),
+                label_selector=label_selector_text(label_selector),
+                field_selector=field_selector_text(field_selector),
             ),
         )
+        check_deleted(answer.body, resource, doing=list_words("delete all", resource, namespace))

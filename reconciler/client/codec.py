@@ -6,18 +6,22 @@ Messages name the object and the field, never a value: an object may be a Secret
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, get_args, overload
 
 import msgspec
 from pydantic import ValidationError
+from pydantic_core.core_schema import ErrorType
 
-from reconciler.api import ApiModel, KubeObject, ResourceType
+from reconciler.api import ApiModel, KubeObject, ModelError, ResourceType
 from reconciler.client.contract import JsonObject
 from reconciler.errors import MalformedObjectError
 
 __all__ = [
     "Header",
+    "check_deleted",
+    "check_no_failure",
     "decode_json",
     "decode_list",
     "decode_object",
@@ -30,6 +34,13 @@ __all__ = [
 ObjectT = TypeVar("ObjectT", bound=KubeObject)
 
 _FIELDS_SHOWN_MAX = 5
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
+_QUOTING = {
+    "assertion_error", "bytes_invalid_encoding", "union_tag_invalid", "url_parsing", "url_syntax_violation",
+    "uuid_parsing", "value_error",
+}  # fmt: skip
+_PLAIN_MISTAKES = frozenset(get_args(ErrorType)) - _QUOTING
+"""Pydantic's mistakes whose words hold nothing of the value."""
 
 
 class Header(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -45,19 +56,27 @@ class _Object(msgspec.Struct, frozen=True, gc=False):
     metadata: Header = Header()
 
 
+class _Answer(msgspec.Struct, frozen=True, gc=False):
+    kind: str = ""
+    status: msgspec.Raw = msgspec.Raw(b"null")
+
+
 class _ListHeader(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
 
 
 class ListPage(msgspec.Struct, frozen=True):
-    """One page of a list; `items` are views of the page's bytes."""
+    """One page of a list; `items` are views of the page's bytes, and None where Go encoded an empty one as null."""
 
     metadata: _ListHeader
-    items: list[msgspec.Raw] | None = None
+    # No default: an answer of another kind has none, and must not be taken for an empty list.
+    items: list[msgspec.Raw] | None
+    kind: str = ""
 
 
 _header_decoder = msgspec.json.Decoder(_Object)
+_answer_decoder = msgspec.json.Decoder(_Answer)
 _page_decoder = msgspec.json.Decoder(ListPage)
 
 
@@ -74,47 +93,90 @@ def read_header(body: bytes) -> Header:
         return Header()
 
 
-@overload
-def decode_object(kind: type[ObjectT], body: bytes | memoryview) -> ObjectT: ...
-@overload
-def decode_object(kind: ResourceType, body: bytes | memoryview) -> JsonObject: ...
-def decode_object(kind: type[ObjectT] | ResourceType, body: bytes | memoryview) -> ObjectT | JsonObject:
+def check_deleted(body: bytes, resource: ResourceType, *, doing: str) -> None:
     """
-    Return the object that `body` holds.
+    Raise `MalformedObjectError` unless `body` is what a deletion is answered with.
+
+    That is an object of the kind, a list of them, or a `Status` that tells of no failure.
+    """
+    try:
+        answer = _answer_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedObjectError(f"the answer is no JSON object: {error}", doing) from None
+    if answer.kind == "Status":
+        if bytes(answer.status) == b'"Failure"':
+            raise MalformedObjectError(_FAILED, doing)
+    elif answer.kind != resource.kind and not _is_list_of(answer.kind, resource):
+        raise MalformedObjectError(f"the answer is {_named(answer.kind)}, not {resource.kind} or Status", doing)
+
+
+def check_no_failure(answer: Mapping[str, Any], *, doing: str) -> None:
+    """Raise `MalformedObjectError` where a `Status` says that it failed, in spite of the HTTP code."""
+    if answer.get("kind") == "Status" and answer.get("status") == "Failure":
+        raise MalformedObjectError(_FAILED, doing)
+
+
+@overload
+def decode_object(kind: type[ObjectT], body: bytes | memoryview, *, doing: str = "") -> ObjectT: ...
+@overload
+def decode_object(kind: ResourceType, body: bytes | memoryview, *, doing: str = "") -> JsonObject: ...
+def decode_object(
+    kind: type[ObjectT] | ResourceType, body: bytes | memoryview, *, doing: str = ""
+) -> ObjectT | JsonObject:
+    """
+    Return the object that `body` holds; `doing` names in words the request that brought it.
 
     An object in a list of a built-in kind carries no `apiVersion` and `kind`; they are filled in.
 
     Raises:
-        MalformedObjectError: It is not JSON, or does not fit the model; names the object and the field.
+        MalformedObjectError: It is not JSON, is of another kind or of none (it names neither a kind nor an object), or
+            does not fit the model; names the object and the field.
     """
     if isinstance(kind, ResourceType):
-        return _decode_untyped(kind, body)
+        return _decode_untyped(kind, body, doing)
     try:
         obj = kind.from_json(bytes(body))
     except ValidationError as error:
-        _refuse(kind, bytes(body), error)
+        # Another kind does not fit the model, mostly, and that is the better reason.
+        _check_kind(kind.resource, _kind_in(body), doing, is_named=True)
+        # Not "from error": pydantic's text quotes the values.
+        raise _refusal(kind, bytes(body), error, doing) from None
+    _check_kind(kind.resource, obj.kind, doing, is_named=bool(obj.metadata.name))
     if not obj.kind:
         obj.api_version, obj.kind = kind.resource.api_version, kind.resource.kind
     return obj
 
 
-def decode_list(resource: ResourceType, body: bytes) -> ListPage:
+def decode_list(body: bytes, resource: ResourceType | None = None, *, doing: str) -> ListPage:
     """
-    Return the page that `body` holds, its items not decoded yet.
+    Return the page that `body` holds, its items not decoded yet; `doing` names in words the request that brought it.
 
     Raises:
-        MalformedObjectError: It is not a list.
+        MalformedObjectError: It is not a list, or of a built-in kind other than `resource`.
     """
     try:
-        return _page_decoder.decode(body)
+        page = _page_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedObjectError(f"list of {resource}: the answer is not a list: {error}") from error
+        found = _kind_in(body)
+        named = f"{_named(found)}, not a list" if found else "not a list"
+        raise MalformedObjectError(f"the answer is {named}: {error}", doing) from None
+    if resource is not None and page.kind and not _is_list_of(page.kind, resource):
+        raise MalformedObjectError(f"the answer is {_named(page.kind)}, not {resource.kind}List", doing)
+    return page
 
 
-def encode_object(obj: KubeObject | JsonObject, resource: ResourceType) -> bytes:
-    """Return the JSON of an object; a dictionary without `apiVersion` and `kind` gets those of `resource`."""
+def encode_object(obj: KubeObject | JsonObject, resource: ResourceType, *, doing: str = "") -> bytes:
+    """
+    Return the JSON of an object; a dictionary without `apiVersion` and `kind` gets those of `resource`.
+
+    Raises:
+        ModelError: A field of a typed object holds what it does not take; `doing` names the write in words.
+    """
     if isinstance(obj, KubeObject):
-        return encode(obj.to_wire())
+        try:
+            return encode(obj.to_wire())
+        except ModelError as error:
+            raise ModelError(doing or error.what, error.field, error.found) from None
     return encode({"apiVersion": resource.api_version, "kind": resource.kind, **obj})
 
 
@@ -131,9 +193,9 @@ def _encode_model(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def decode_json(what: str, body: bytes | memoryview) -> JsonObject:
+def decode_json(body: bytes | memoryview, *, doing: str) -> JsonObject:
     """
-    Return the JSON object that `body` holds, as it is; `what` says in words what it is.
+    Return the JSON object that `body` holds, as it is; `doing` names in words the request that brought it.
 
     Raises:
         MalformedObjectError: It is not JSON, or no object.
@@ -141,34 +203,71 @@ def decode_json(what: str, body: bytes | memoryview) -> JsonObject:
     try:
         value: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedObjectError(f"{what}: the answer is not JSON: {error}") from error
+        raise MalformedObjectError(f"the answer is not JSON: {error}", doing) from None
     if not isinstance(value, dict):
-        raise MalformedObjectError(f"{what}: the answer is not an object but {type(value).__name__}")
+        raise MalformedObjectError(f"the answer is not an object but {type(value).__name__}", doing)
     return cast("JsonObject", value)
 
 
-def _decode_untyped(resource: ResourceType, body: bytes | memoryview) -> JsonObject:
-    obj = decode_json(str(resource), body)
+def _decode_untyped(resource: ResourceType, body: bytes | memoryview, doing: str) -> JsonObject:
+    obj = decode_json(body, doing=doing or str(resource))
+    _check_kind(resource, obj.get("kind"), doing or str(resource), is_named=_has_name(obj))
     obj.setdefault("apiVersion", resource.api_version)
     obj.setdefault("kind", resource.kind)
     return obj
 
 
-class _Mistake(NamedTuple):
-    field: str
-    text: str
+_FAILED = "the answer is a Status that tells of a failure, with an HTTP code that tells of success"
 
 
-def _refuse(kind: type[KubeObject], body: bytes, error: ValidationError) -> NoReturn:
+def _check_kind(resource: ResourceType, found: object, doing: str, *, is_named: bool) -> None:
+    # One that lacks its kind stands in a list, and has a name; a review has no name, and says its kind.
+    if found in (resource.kind, _METADATA_ONLY) or (not found and is_named):
+        return
+    raise MalformedObjectError(f"the answer is {_named(found)}, not {resource.kind}", doing or str(resource))
+
+
+_METADATA_ONLY = "PartialObjectMetadata"
+
+
+def _has_name(obj: JsonObject) -> bool:
+    metadata = obj.get("metadata")
+    return isinstance(metadata, dict) and bool(cast("JsonObject", metadata).get("name"))
+
+
+def _is_list_of(kind: str, resource: ResourceType) -> bool:
+    if kind in (f"{resource.kind}List", f"{_METADATA_ONLY}List", "List"):
+        return True
+    # A CustomResourceDefinition may call its lists anything; their items say their kind.
+    return "." in resource.group
+
+
+def _kind_in(body: bytes | memoryview) -> str:
+    try:
+        return _answer_decoder.decode(body).kind
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+def _named(kind: object) -> str:
+    """Return a kind in words; what is no kind at all is not quoted."""
+    return kind if isinstance(kind, str) and _KIND.fullmatch(kind) else "an object of no kind"
+
+
+def _refusal(kind: type[KubeObject], body: bytes, error: ValidationError, doing: str) -> MalformedObjectError:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    mistakes = [_mistake(each["type"], ".".join(map(str, each["loc"])), each["msg"]) for each in found]
+    shown = "; ".join(mistakes[:_FIELDS_SHOWN_MAX])
+    if found[0]["type"] == "json_invalid":
+        return MalformedObjectError(f"the answer is not JSON: {shown}", doing or str(kind.resource))
+    more = f"; and {len(mistakes) - _FIELDS_SHOWN_MAX} more" if len(mistakes) > _FIELDS_SHOWN_MAX else ""
     header = read_header(body)
     name = f"{header.namespace}/{header.name}" if header.namespace else header.name
-    mistakes = [
-        _Mistake(".".join(map(str, found["loc"])) or "the whole object", found["msg"])
-        for found in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    shown = "; ".join(f"{field}: {text}" for field, text in mistakes[:_FIELDS_SHOWN_MAX])
-    more = f"; and {len(mistakes) - _FIELDS_SHOWN_MAX} more" if len(mistakes) > _FIELDS_SHOWN_MAX else ""
-    # Not "from error": pydantic's text quotes the values.
-    raise MalformedObjectError(
-        f"{kind.resource} {name or '(no name)'} does not fit the model {kind.__name__}: {shown}{more}"
-    ) from None
+    which = name or "the answer" if doing else f"{kind.resource} {name or '(no name)'}"
+    return MalformedObjectError(f"{which} does not fit the model {kind.__name__}: {shown}{more}", doing)
+
+
+def _mistake(kind: str, field: str, text: str) -> str:
+    # Rules that a model's author wrote may quote the value, and so do a few of pydantic's own.
+    words = text if kind in _PLAIN_MISTAKES else f"refused by the model ({kind})"
+    return f"{field}: {words}" if field else words

@@ -1,8 +1,8 @@
 """
-Where the API server is and how to be known to it: the one file that touches kubernetes-asyncio.
+Where the API server is and how to be known to it. With kubeconfig.py the one place that touches kubernetes-asyncio.
 
-It supplies kubeconfig and in-cluster files, credentials (tokens, client certificates, exec plugins, OIDC), the TLS
-context and the connection pool. Its generated models are imported with it, and never used.
+That supplies kubeconfig and in-cluster files, credentials (tokens, client certificates, OIDC), the TLS context and the
+connection pool. Its generated models are imported with it, and never used.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import yaml
 
-from reconciler.client.certificates import CertificateFiles, digest_of
+from reconciler.client.address import check_authorities, checked_host, proxy_of_environment
+from reconciler.client.certificates import CertificateFiles
+from reconciler.client.impersonation import Impersonation
+from reconciler.client.kubeconfig import Kubeconfig, check_files, in_words, new_configuration
+from reconciler.client.useragent import checked_user_agent, default_user_agent
 from reconciler.clock import LoopClock
 from reconciler.errors import ConfigurationError
 from reconciler.instant import Clock, Instant, seconds
@@ -34,6 +33,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token, its authority's certificate and its namespace."""
 
 _REFRESH_SECONDS = 60
+_CREDENTIALS_SECONDS = 60.0
 _READ_BUFFER_BYTES = 256 * 1024
 
 Refresh = Callable[[bool], Awaitable[None]]
@@ -48,17 +48,29 @@ class ClientConfig:
         host: Such as `https://10.0.0.1:6443`, without a slash at the end; a path prefix may follow.
         namespace: The one that the configuration names; None if it names none.
         source: Where the configuration came from, for messages.
+        user_agent: How requests name this program; the part before the `/` owns fields that are written without owner.
         proxy: The address of the HTTP proxy to go through; None for none.
         tls_server_name: The name that the server's certificate must have; None takes the host's.
     """
 
-    def __init__(self, configuration: Any, *, namespace: str | None, source: str, refresh: Refresh | None) -> None:
+    def __init__(
+        self,
+        configuration: Any,
+        *,
+        namespace: str | None,
+        source: str,
+        refresh: Refresh | None,
+        impersonation: Callable[[], Impersonation | None] = lambda: None,
+        user_agent: str | None = None,
+    ) -> None:
         """`configuration` is kubernetes-asyncio's. Use `load_config` or `for_host`."""
         self._configuration = configuration
-        self.host = cast("str", configuration.host).rstrip("/")
+        self.host = checked_host(cast("str", configuration.host), source)
         self.namespace = namespace
         self.source = source
-        self.proxy = cast("str | None", configuration.proxy) or _proxy_of_environment(self.host)
+        self.user_agent = default_user_agent() if user_agent is None else checked_user_agent(user_agent)
+        self._impersonation = impersonation
+        self.proxy = cast("str | None", configuration.proxy) or proxy_of_environment(self.host)
         self.tls_server_name = cast("str | None", configuration.tls_server_name)
         self._certificates = CertificateFiles(
             lambda: (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
@@ -67,7 +79,14 @@ class ClientConfig:
 
     @classmethod
     def for_host(
-        cls, host: str, *, token: str | None = None, ca_file: str | Path | None = None, namespace: str | None = None
+        cls,
+        host: str,
+        *,
+        token: str | None = None,
+        ca_file: str | Path | None = None,
+        namespace: str | None = None,
+        impersonate: Impersonation | None = None,
+        user_agent: str | None = None,
     ) -> Self:
         """
         Return a configuration made by hand; `load_config` is the usual way.
@@ -77,13 +96,31 @@ class ClientConfig:
             token: A bearer token.
             ca_file: The PEM file of the authorities to trust; None trusts the system's.
             namespace: The one to work in.
+            impersonate: Who the requests are to be taken for.
+            user_agent: Such as `backup/1.2`; None makes one of the program's name, its version and the platform.
+
+        Raises:
+            ConfigurationError: `host` is no such address.
+            ValueError: `user_agent` cannot stand in a header.
         """
-        configuration = _new_configuration()
+        configuration = new_configuration()
         configuration.host = host
         configuration.ssl_ca_cert = None if ca_file is None else str(ca_file)
         if token is not None:
             configuration.api_key["BearerToken"] = f"Bearer {token}"
-        return cls(configuration, namespace=namespace, source="settings in code", refresh=None)
+        return cls(
+            configuration,
+            namespace=namespace,
+            source="settings in code",
+            refresh=None,
+            impersonation=lambda: impersonate,
+            user_agent=user_agent,
+        )
+
+    @property
+    def impersonation(self) -> Impersonation | None:
+        """Who the requests are to be taken for; None for the credentials' own user."""
+        return self._impersonation()
 
     async def authorization(self, *, refresh: bool = False) -> str | None:
         """
@@ -108,11 +145,17 @@ class ClientConfig:
         before = self._certificates.version
         return self._certificates.read() != before
 
-    def open_session(self) -> aiohttp.ClientSession:
+    def open_session(
+        self, *, connections_max: int = 0, trace_configs: Sequence[aiohttp.TraceConfig] = ()
+    ) -> aiohttp.ClientSession:
         """
         Return a session over a new pool of connections; the caller closes it. Needs a running loop.
 
         Its connections use the certificates as they are in their files now.
+
+        Args:
+            connections_max: The pool's size; 0 sets no bound.
+            trace_configs: Are told what becomes of each request.
 
         Raises:
             ConfigurationError: The certificates cannot be read.
@@ -121,6 +164,7 @@ class ClientConfig:
 
         # Before they are loaded: files that change in between are then seen as new ones, and loaded once more.
         self._certificates.read()
+        self._configuration.connection_pool_maxsize = connections_max
         try:
             theirs = cast("aiohttp.ClientSession", cast("Any", RESTClientObject)(self._configuration).pool_manager)
         except (OSError, ValueError) as error:
@@ -133,7 +177,10 @@ class ClientConfig:
         # Its session would read ~/.netrc and the proxy variables in a thread for each request, and refuses to send
         # our token where a .netrc knows the host.
         return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_READ_BUFFER_BYTES
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=_READ_BUFFER_BYTES,
+            trace_configs=[*trace_configs],
         )
 
     def __repr__(self) -> str:
@@ -176,8 +223,10 @@ class _Credentials:
         try:
             if self._refresh is not None:
                 await self._refresh(is_refused)
+        except ConfigurationError as error:
+            _log.warning("credentials could not be renewed: %s; the old ones stay", error)
         except Exception as error:
-            # The loader runs plugins and OIDC requests: anything may come. Their texts may hold secrets.
+            # The loader makes OIDC requests: anything may come. Its texts may hold secrets.
             _log.warning("credentials could not be renewed (%s); the old ones stay", type(error).__name__)
         finally:
             self._asked_at = self._clock.now()
@@ -187,7 +236,13 @@ class _Credentials:
 
 
 async def load_config(
-    kubeconfig: str | Path | None = None, *, context: str | None = None, service_account: Path = SERVICE_ACCOUNT
+    kubeconfig: str | Path | None = None,
+    *,
+    context: str | None = None,
+    service_account: Path = SERVICE_ACCOUNT,
+    credentials_timeout_seconds: float = _CREDENTIALS_SECONDS,
+    impersonate: Impersonation | None = None,
+    user_agent: str | None = None,
 ) -> ClientConfig:
     """
     Return the configuration that applies here: where the server is, and the credentials for it.
@@ -200,35 +255,36 @@ async def load_config(
         kubeconfig: A kubeconfig file.
         context: A context in the kubeconfig; None takes its current one.
         service_account: The folder of the pod's service account.
+        credentials_timeout_seconds: For an exec plugin or an OIDC provider to give credentials, here and whenever they
+            are renewed (a request that waits for them gives up at its own time-out). A plugin is killed then.
+        impersonate: Who the requests are to be taken for; None takes the kubeconfig's `as`, `as-groups`, `as-uid` and
+            `as-user-extra`, where it has them.
+        user_agent: Such as `backup/1.2`; None makes one of the program's name, its version and the platform.
 
     Raises:
         ConfigurationError: What is wrong, where, and how to mend it.
+        ValueError: `user_agent` cannot stand in a header.
+
+    Cancelled: a plugin that ran is killed.
 
     Mirrors: controller-runtime `config.GetConfigWithContext`.
     Differs: a pod's service account comes before `KUBECONFIG`.
     """
-    if kubeconfig is not None:
-        return await _from_files(str(kubeconfig), context)
-    if context is None and _is_in_cluster(service_account):
-        return _from_service_account(service_account)
-    return await _from_files(os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config"), context)
-
-
-def _new_configuration() -> Any:
-    # Imported late: it brings some hundred modules of models with it, and a server in process needs none.
-    from kubernetes_asyncio.client import Configuration
-
-    return cast("Any", Configuration)()
+    if kubeconfig is None and context is None and _is_in_cluster(service_account):
+        return _from_service_account(service_account, impersonate, user_agent)
+    in_environment = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    paths = in_environment if kubeconfig is None else str(kubeconfig)
+    return await _from_files(paths, context, credentials_timeout_seconds, impersonate, user_agent)
 
 
 def _is_in_cluster(folder: Path) -> bool:
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and (folder / "token").exists()
 
 
-def _from_service_account(folder: Path) -> ClientConfig:
+def _from_service_account(folder: Path, impersonate: Impersonation | None, user_agent: str | None) -> ClientConfig:
     from kubernetes_asyncio import config
 
-    configuration = _new_configuration()
+    configuration = new_configuration()
 
     def load() -> None:
         cast("Any", config).load_incluster_config(
@@ -251,146 +307,39 @@ def _from_service_account(folder: Path) -> ClientConfig:
             f"{folder}: the pod's service account is not usable: {error}; "
             "check automountServiceAccountToken, or name a kubeconfig"
         ) from error
-    return ClientConfig(configuration, namespace=namespace or None, source="the pod's service account", refresh=refresh)
+    return ClientConfig(
+        configuration,
+        namespace=namespace or None,
+        source="the pod's service account",
+        refresh=refresh,
+        impersonation=lambda: impersonate,
+        user_agent=user_agent,
+    )
 
 
-async def _from_files(paths: str, context: str | None) -> ClientConfig:
-    _check_files(paths)
-    kubeconfig = _Kubeconfig(paths)
+async def _from_files(
+    paths: str,
+    context: str | None,
+    timeout_seconds: float,
+    impersonate: Impersonation | None,
+    user_agent: str | None,
+) -> ClientConfig:
+    check_files(paths)
+    kubeconfig = Kubeconfig(paths, timeout_seconds)
     try:
         namespace = await kubeconfig.load(context)
     except Exception as error:
         # The loader raises its own kind, KeyError, AttributeError, AssertionError and more for one mistake or another.
         raise ConfigurationError(
-            f"{paths}: not a usable kubeconfig: {_in_words(error)}; "
+            f"{paths}: not a usable kubeconfig: {in_words(error)}; "
             "check its clusters, users, contexts and current-context (kubectl config view)"
         ) from None
-    return ClientConfig(kubeconfig.configuration, namespace=namespace, source=paths, refresh=kubeconfig.refresh)
-
-
-class _Kubeconfig:
-    """One context of a kubeconfig, which may be rewritten while it is in use."""
-
-    def __init__(self, paths: str) -> None:
-        self.configuration = _new_configuration()
-        self._paths = paths
-        self._loader: Any = None
-        self._context = ""
-        self._version = b""
-
-    async def load(self, context: str | None) -> str | None:
-        """Read the files; return the context's namespace."""
-        version = self._read_version()
-        self._loader = await self._load_into(self.configuration, context)
-        found = cast("Mapping[str, Any]", self._loader.current_context)
-        self._context, self._version = cast("str", found["name"]), version
-        return cast("str | None", found["context"].get("namespace")) or None
-
-    async def refresh(self, is_refused: bool) -> None:
-        """Ask for the credentials anew: from the files, if they were rewritten, else from whom they name."""
-        if self._is_rewritten():
-            try:
-                await self._load_again()
-            except Exception as error:
-                # Perhaps half written: the next minute will tell.
-                _log.warning("%s was rewritten and is not usable (%s)", self._paths, type(error).__name__)
-            else:
-                return
-        if is_refused and hasattr(self._loader, "exec_plugin_expiry"):
-            del self._loader.exec_plugin_expiry  # else the loader trusts the plugin's last answer until it expires
-        await self._loader.load_and_set(self.configuration)
-
-    async def _load_again(self) -> None:
-        version = self._read_version()
-        _check_files(self._paths)
-        fresh = _new_configuration()
-        # The same context by its name: `kubectl config use-context` must not send a running process elsewhere.
-        loader = await self._load_into(fresh, self._context)
-        self._version = version
-        if fresh.host != self.configuration.host:
-            _log.warning("%s: context %s names another server now; the first stays", self._paths, self._context)
-            return
-        self._loader = loader
-        for name in ("api_key", "ssl_ca_cert", "cert_file", "key_file"):
-            setattr(self.configuration, name, getattr(fresh, name))
-
-    async def _load_into(self, configuration: Any, context: str | None) -> Any:
-        from kubernetes_asyncio import config
-
-        return await cast("Any", config).load_kube_config(
-            config_file=self._paths, context=context, client_configuration=configuration
-        )
-
-    def _is_rewritten(self) -> bool:
-        try:
-            return self._read_version() != self._version
-        except OSError:
-            return False  # gone, or about to be replaced
-
-    def _read_version(self) -> bytes:
-        return digest_of(str(file) for file in _existing(self._paths))
-
-
-def _in_words(error: Exception) -> str:
-    from kubernetes_asyncio.config import ConfigException
-
-    # The loader names a place by its whole content, token and all, from the first brace on; the texts of other errors
-    # may quote anything.
-    if isinstance(error, ConfigException):
-        return str(error).partition("{")[0].strip()
-    return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else type(error).__name__
-
-
-def _existing(paths: str) -> list[Path]:
-    files = [Path(path).expanduser() for path in paths.split(os.pathsep) if path]
-    return [file for file in files if file.exists()]
-
-
-def _check_files(paths: str) -> None:
-    found = _existing(paths)
-    if not found:
-        raise ConfigurationError(
-            f"{paths}: no kubeconfig there; name one, set KUBECONFIG, or run in a pod with a service account"
-        )
-    for file in found:
-        _check_file(file)
-
-
-def _check_file(file: Path) -> None:
-    try:
-        content: object = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise ConfigurationError(f"{file}: cannot be read: {error.strerror}; check its permissions") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        # Without YAML's own text, which quotes the file: there are tokens in it.
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}" if mark is not None else str(file)
-        raise ConfigurationError(f"{where}: not YAML; write the kubeconfig anew") from None
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{file}: a kubeconfig is a mapping, this is {type(content).__name__}; write it anew")
-
-
-def _proxy_of_environment(host: str) -> str | None:
-    parts = urlsplit(host)
-    if parts.hostname is None or _is_excepted(parts.hostname):
-        return None
-    return getproxies().get(parts.scheme)
-
-
-def _is_excepted(name: str) -> bool:
-    if name == "localhost" or proxy_bypass(name):
-        return True
-    try:
-        address = ip_address(name)
-    except ValueError:
-        return False
-    # As Go does, and urllib does not: this machine is never behind the proxy, and NO_PROXY may name networks, such as
-    # the cluster's services.
-    return address.is_loopback or any(address in network for network in _networks(getproxies().get("no", "")))
-
-
-def _networks(no_proxy: str) -> Iterator[IPv4Network | IPv6Network]:
-    for entry in no_proxy.split(","):
-        if "/" in entry:
-            with suppress(ValueError):
-                yield ip_network(entry.strip(), strict=False)
+    check_authorities(kubeconfig.configuration.ssl_ca_cert, paths)
+    return ClientConfig(
+        kubeconfig.configuration,
+        namespace=namespace,
+        source=paths,
+        refresh=kubeconfig.refresh,
+        impersonation=lambda: kubeconfig.impersonation if impersonate is None else impersonate,
+        user_agent=user_agent,
+    )

@@ -7,7 +7,7 @@ subclass of `KubeObject` it takes and returns instances, with a `ResourceType` p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar, Unpack, overload
 
@@ -20,6 +20,7 @@ __all__ = [
     "ObjectList",
     "Propagation",
     "Reader",
+    "ResourceVersionMatch",
     "StatusWriter",
     "WatchEvent",
     "WriteOptions",
@@ -34,6 +35,10 @@ FieldValidation = Literal["Strict", "Warn", "Ignore"]
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
 """What becomes of the objects that a deleted one owns: deleted after it, deleted before it, left alone."""
+
+
+ResourceVersionMatch = Literal["NotOlderThan", "Exact"]
+"""How a list's `resource_version` is meant: that moment or a later one, or that very moment."""
 
 
 class WriteOptions(TypedDict, total=False):
@@ -110,8 +115,8 @@ class Reader(Protocol):
         kind: type[ObjectT],
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
     ) -> ObjectList[ObjectT]: ...
     @overload
     async def list(
@@ -119,16 +124,16 @@ class Reader(Protocol):
         kind: ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
     ) -> ObjectList[JsonObject]: ...
     async def list(
         self,
         kind: type[ObjectT] | ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
     ) -> ObjectList[ObjectT] | ObjectList[JsonObject]:
         """
         Return the whole list.
@@ -136,8 +141,8 @@ class Reader(Protocol):
         Args:
             kind: What to list.
             namespace: None means all namespaces.
-            label_selector: A `LabelSelector`, or text as in kubectl's `-l`.
-            field_selector: A `FieldSelector`, or text as in kubectl's `--field-selector`.
+            label_selector: A `LabelSelector`, text as in kubectl's `-l`, or labels that must be equal.
+            field_selector: A `FieldSelector`, text as in kubectl's `--field-selector`, or fields that must be equal.
         """
         ...
 
@@ -312,8 +317,8 @@ class Writer(Protocol):
         kind: type[KubeObject] | ResourceType,
         *,
         namespace: str = "",
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         propagation: Propagation | None = None,
         grace_period_seconds: int | None = None,
         dry_run: bool = False,

@@ -274,7 +274,7 @@ def read_groups(path: str, body: bytes) -> list[GroupVersion]:
     if document.kind == "APIGroupList":
         return [GroupVersion(group.name, version) for group in document.groups or () for version in _ordered(group)]
     raise MalformedObjectError(
-        f"discover {path}: the answer is no list of groups but {document.kind or 'nothing known'}"
+        f"the answer is no list of groups but {document.kind or 'nothing known'}", f"discover {path}"
     )
 
 
@@ -338,4 +338,4 @@ def _decode(path: str, body: bytes, form: type[DocumentT]) -> DocumentT:
     try:
         return msgspec.json.decode(body, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedObjectError(f"discover {path}: the answer is not a discovery document: {error}") from error
+        raise MalformedObjectError(f"the answer is not a discovery document: {error}", f"discover {path}") from None

@@ -24,14 +24,15 @@ from reconciler.client.discovery import (
 )
 from reconciler.client.statuses import api_error, parse_status
 from reconciler.client.transport import HttpRequest, Transport
+from reconciler.client.useragent import checked_user_agent
+from reconciler.client.waiting import check_timeout, wait_out
 from reconciler.clock import LoopClock
 from reconciler.errors import (
     ApiError,
     ApiStatus,
-    NotFoundError,
+    NoMatchError,
     ReconcilerError,
     ServerTimeoutError,
-    TooManyRequestsError,
 )
 from reconciler.instant import Clock, Instant, seconds
 
@@ -39,7 +40,7 @@ __all__ = ["RestMapper"]
 
 _AGGREGATED = ";g=apidiscovery.k8s.io;as=APIGroupDiscoveryList"
 _ACCEPT = f"application/json{_AGGREGATED};v=v2,application/json{_AGGREGATED};v=v2beta1,application/json"
-_HEADERS: Mapping[str, str] = MappingProxyType({"Accept": _ACCEPT, "User-Agent": "reconciler"})
+_HEADERS: Mapping[str, str] = MappingProxyType({"Accept": _ACCEPT})
 _WAITS_MAX = 10
 _WAIT_SECONDS_MAX = 30.0
 _TOGETHER_MAX = 10
@@ -51,29 +52,38 @@ class RestMapper:
     Finds kinds by their names, from what the server says it serves.
 
     The first question reads discovery: two requests where the server aggregates it, else one for each group and
-    version. Answers come from memory from then on. A name that is not found makes it read again, at most once in
-    `refresh_seconds_min`, and once for all who ask at the same time. A group whose server does not answer hides no
-    other one, and keeps the kinds that were known of it.
+    version. Answers come from memory from then on. A name that is not found makes it read again at once, and once for
+    all who ask at the same time: a kind that was just installed is found. Whoever asks again for a name that was missed
+    less than `refresh_seconds_min` ago waits for the rest of that time, and then it is read again. A group whose server
+    does not answer hides no other one, and keeps the kinds that were known of it.
 
     Args:
         transport: Carries the requests. It is not closed here.
-        refresh_seconds_min: Between two readings for names that were not found.
+        refresh_seconds_min: Between two readings for one name that was not found.
         timeout_seconds: For each request.
         clock: Says when it was read.
+        user_agent: Instead of the transport's.
+
+    Raises:
+        ValueError: A time-out that is not more than 0.
 
     Mirrors: controller-runtime `apiutil.NewDynamicRESTMapper`; client-go `restmapper.NewDeferredDiscoveryRESTMapper`.
-    Differs: knows short names; reads again at most once in a while; serves the groups that could be read.
+    Differs: knows short names; makes who repeats a miss wait; serves the groups that could be read.
     """
 
     def __init__(
         self,
         transport: Transport,
         *,
-        refresh_seconds_min: float = 5.0,
+        refresh_seconds_min: float = 1.0,
         timeout_seconds: float = 30.0,
         clock: Clock | None = None,
+        user_agent: str | None = None,
     ) -> None:
+        check_timeout(timeout_seconds)
         self._transport = transport
+        agent = {} if user_agent is None else {"User-Agent": checked_user_agent(user_agent)}
+        self._headers: Mapping[str, str] = MappingProxyType({**_HEADERS, **agent})
         self._refresh_seconds_min = refresh_seconds_min
         self._timeout_seconds = timeout_seconds
         self._clock = clock or LoopClock()
@@ -82,8 +92,10 @@ class RestMapper:
         self._is_current = False
         self._invalidations = 0
         self._read_at: Instant | None = None
-        self._readings = 0
+        self._readings_started = 0
+        self._reading_ended = 0
         self._failure: ReconcilerError | None = None
+        self._missed_at: dict[tuple[Wanted, ...], Instant] = {}
 
     async def resource_for(self, name: str, *, group: str | None = None, version: str | None = None) -> ResourceType:
         """
@@ -96,7 +108,8 @@ class RestMapper:
             version: None takes the group's preferred version, or the first other one that has the name.
 
         Raises:
-            NotFoundError: The server serves no such kind; names what was looked for, where, and near names.
+            ValueError: `name` is empty.
+            NoMatchError: The server serves no such kind; names what was looked for, where, and near names.
             ServerTimeoutError: The group is known, and could not be read.
             ApiError: Discovery was refused.
             ConnectionFailedError: The server did not answer.
@@ -113,7 +126,7 @@ class RestMapper:
 
         Raises:
             ValueError: It has none.
-            NotFoundError: As `resource_for`, and the other errors too.
+            NoMatchError: As `resource_for`, and the other errors too.
         """
         api_version, kind = obj.get("apiVersion"), obj.get("kind")
         if not (isinstance(api_version, str) and isinstance(kind, str) and api_version and kind):
@@ -123,14 +136,33 @@ class RestMapper:
 
     async def describe(self, name: str, *, group: str | None = None, version: str | None = None) -> ApiResource:
         """Return all that the server says of a kind: its names, verbs and subresources. Else as `resource_for`."""
-        sought = wanted(name, group, version)
+        if not name:
+            raise ValueError("a kind is looked for by a name, this one is empty")
+        sought = tuple(wanted(name, group, version))
         found = self._find(sought) if self._is_current else None
         if found is None:
+            await self._wait_for_turn(sought)
             await self._refresh()
             found = self._find(sought)
         if found is None:
+            self._note_miss(sought)
             raise self._miss(sought)
         return found
+
+    async def _wait_for_turn(self, sought: tuple[Wanted, ...]) -> None:
+        # A wait and not an old answer: a kind that came in the meantime must not be called missing.
+        missed_at = self._missed_at.get(sought) if self._is_current else None
+        if missed_at is None:
+            return
+        wait_ns = missed_at + seconds(self._refresh_seconds_min) - self._clock.now()
+        if wait_ns > 0:
+            await asyncio.sleep(wait_ns / _NS_PER_S)
+
+    def _note_miss(self, sought: tuple[Wanted, ...]) -> None:
+        now = self._clock.now()
+        oldest = now - seconds(self._refresh_seconds_min)
+        self._missed_at = {name: at for name, at in self._missed_at.items() if at > oldest}
+        self._missed_at[sought] = now
 
     async def resources(self) -> tuple[ApiResource, ...]:
         """Return everything that the server serves, the groups in its order and the preferred versions first."""
@@ -158,27 +190,28 @@ class RestMapper:
         return next(filter(None, map(self._discovered.find, sought)), None)
 
     async def _refresh(self) -> None:
-        before = self._readings
+        started = self._readings_started
         async with self._lock:
-            # Whoever waited for the lock takes what the one before got, be it a failure.
-            if self._readings == before:
+            # Whoever waited for the lock takes what the one before got, be it a failure; but not from a reading that
+            # had begun when it asked, for what it looks for may have come in between.
+            if self._reading_ended <= started:
+                await asyncio.sleep(0)  # those who ask in the same moment join
+                self._readings_started += 1
                 await self._refresh_alone()
             elif self._failure is not None:
                 raise self._failure
 
     async def _refresh_alone(self) -> None:
-        if self._is_current and self._age_ns() < seconds(self._refresh_seconds_min):
-            return
         invalidations = self._invalidations
         try:
             found = await self._read()
         except ReconcilerError as error:
-            self._readings += 1
             self._failure = error
+            self._reading_ended = self._readings_started
             raise
         self._discovered = found.or_as_before(self._discovered)
-        self._readings += 1
         self._failure = None
+        self._reading_ended = self._readings_started
         self._read_at = self._clock.now()
         # What was asked for before `invalidate` may be old already.
         self._is_current = self._invalidations == invalidations
@@ -215,21 +248,16 @@ class RestMapper:
                 return GroupVersion(version.group, version.version, failure=_in_words(error))
 
     async def _get(self, path: str) -> bytes:
-        request = HttpRequest("GET", path, headers=_HEADERS, timeout_seconds=self._timeout_seconds)
+        doing = f"discover {path}"
+        request = HttpRequest("GET", path, headers=self._headers, timeout_seconds=self._timeout_seconds, doing=doing)
         waits = 0
         while True:
             response = await self._transport.send(request)
             if response.status == 200:
                 return response.body
-            status = parse_status(response.body, code=response.status, headers=response.headers)
-            error = api_error(status, f"discover {path}")
-            wait_seconds = status.retry_after_seconds
-            if not isinstance(error, TooManyRequestsError) or wait_seconds is None:
-                raise error
-            if waits >= _WAITS_MAX or wait_seconds > _WAIT_SECONDS_MAX:
-                raise error
+            error = api_error(parse_status(response.body, code=response.status, headers=response.headers), doing)
+            await wait_out(error, waits, waits_max=_WAITS_MAX, seconds_max=_WAIT_SECONDS_MAX)
             waits += 1
-            await asyncio.sleep(wait_seconds)
 
     # --- what is not found --------------------------------------------------------------------------------------------
 
@@ -244,7 +272,7 @@ class RestMapper:
         age_seconds = self._age_ns() / _NS_PER_S
         if age_seconds >= 1:
             said.append(f"this was read {age_seconds:.0f} s ago")
-        return NotFoundError(ApiStatus(404, "NotFound", "; ".join(filter(None, said))), doing)
+        return NoMatchError(ApiStatus(404, "NotFound", "; ".join(filter(None, said))), doing)
 
 
 def _in_words(error: ReconcilerError) -> str:

@@ -1,8 +1,8 @@
 """
-JSON merge patches from two versions of an object, and whether two versions differ at all. Pure.
+JSON merge patches from two versions of an object, and whether two versions mean the same. Pure.
 
 A difference is one of JSON: `True` is not 1, and a field that is null is not one that is absent, except in a patch,
-which has no other word for removal.
+which has no other word for removal. Two versions may differ and mean the same; what that is, the models say.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import msgspec
 
-from reconciler.api import KubeObject
+from reconciler.api import KubeObject, in_one_form
 from reconciler.client.codec import encode, encode_object
 from reconciler.client.contract import JsonObject
 
-__all__ = ["difference", "is_unchanged", "merge_from", "plain", "version_of", "with_version"]
+__all__ = ["difference", "is_same", "meaning", "merge_from", "plain", "version_of", "with_version"]
 
-# As in Go, where these have no empty form on the wire.
+# Of untyped objects; models say it of themselves.
 _EMPTY_IS_ABSENT = ("labels", "annotations", "finalizers", "ownerReferences")
 
 
@@ -82,7 +82,7 @@ def difference(before: JsonObject, after: JsonObject) -> JsonObject:
         if isinstance(old, dict) and isinstance(new, dict):
             if inner := difference(cast("JsonObject", old), cast("JsonObject", new)):
                 patch[name] = inner
-        elif new is not None and not _is_same(old, new):
+        elif new is not None and not is_same(old, new):
             patch[name] = new
     for name, old in before.items():
         if name not in after or (after[name] is None and old is not None):
@@ -90,25 +90,29 @@ def difference(before: JsonObject, after: JsonObject) -> JsonObject:
     return patch
 
 
-def is_unchanged(before: JsonObject, after: JsonObject) -> bool:
-    """Return whether a write of `after` would change nothing; both are plain."""
-    return _is_same(_comparable(before), _comparable(after))
+def meaning(obj: KubeObject | Mapping[str, Any]) -> JsonObject:
+    """
+    Return the plain form in which two objects that mean the same are the same; it is for comparing alone.
 
+    Models say what that is (`in_one_form`). An untyped object is as it is, but for lists and maps of its metadata.
 
-def _comparable(wire: JsonObject) -> JsonObject:
+    Mirrors: apimachinery `equality.Semantic.DeepEqual`.
+    """
+    wire = plain(in_one_form(obj) if isinstance(obj, KubeObject) else obj)
     metadata = cast("JsonObject", wire.get("metadata") or {})
     kept = {name: value for name, value in metadata.items() if value or name not in _EMPTY_IS_ABSENT}
     return {**wire, "metadata": kept}
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
+    """Return whether two plain values are the same JSON."""
     # Python's True equals 1; JSON's does not.
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
         ours, theirs = cast("JsonObject", one), cast("JsonObject", other)
-        return ours.keys() == theirs.keys() and all(_is_same(value, theirs[name]) for name, value in ours.items())
+        return ours.keys() == theirs.keys() and all(is_same(value, theirs[name]) for name, value in ours.items())
     if isinstance(one, list) and isinstance(other, list):
         mine, yours = cast("Sequence[Any]", one), cast("Sequence[Any]", other)
-        return len(mine) == len(yours) and all(map(_is_same, mine, yours))
+        return len(mine) == len(yours) and all(map(is_same, mine, yours))
     return bool(one == other)

@@ -23,6 +23,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from reconciler.api import ObjectKey
 from reconciler.journal import Origin
 
 __all__ = ["OwnWrites", "PendingWrite"]
@@ -51,7 +52,7 @@ class OwnWrites:
             milliseconds.
     """
 
-    __slots__ = ("_links", "_links_max", "_pending", "_subscribers")
+    __slots__ = ("_links", "_links_max", "_pending", "_subscribers", "_touched", "_touching")
 
     def __init__(self, *, links_max: int = 10_000) -> None:
         if links_max < 1:
@@ -60,6 +61,9 @@ class OwnWrites:
         self._links: OrderedDict[tuple[str, str, str], str] = OrderedDict()
         self._pending: dict[tuple[str, str], set[PendingWrite]] = {}
         self._subscribers: list[Callable[[], None]] = []
+        # Writes of all passes, whether they leave a link or not: by name while they are under way, then by version.
+        self._touching: dict[ObjectKey, int] = {}
+        self._touched: OrderedDict[str, None] = OrderedDict()
 
     def subscribe(self, subscriber: Callable[[], None]) -> None:
         """Call `subscriber` after each write that ended, when more may be known. It must not raise."""
@@ -111,6 +115,8 @@ class OwnWrites:
 
         Equal versions are no change, and so nobody's own write: `FOREIGN`.
         """
+        if not self._links and not self._pending:
+            return Origin.FOREIGN
         version = old_version
         for _ in range(len(self._links)):  # W3; bounded, so that a server that repeats versions cannot hold us here
             after = self._links.get((scope, uid, version))
@@ -122,6 +128,28 @@ class OwnWrites:
         if old_version != new_version and self._may_come(scope, uid, version):  # W5
             return Origin.UNDETERMINED
         return Origin.FOREIGN
+
+    def touching(self, key: ObjectKey) -> None:
+        """Take note of any write of a pass about to be sent, also one that demands no version."""
+        self._touching[key] = self._touching.get(key, 0) + 1
+
+    def touched(self, key: ObjectKey, new_version: str) -> None:
+        """Take note of the end of such a write; `new_version` is empty where the server refused, or no answer came."""
+        count = self._touching.pop(key, 0) - 1
+        if count > 0:
+            self._touching[key] = count
+        if new_version:
+            self._touched[new_version] = None
+            if len(self._touched) > self._links_max:
+                self._touched.popitem(last=False)
+
+    def may_be_ours(self, key: ObjectKey, new_version: str) -> bool:
+        """
+        Say whether a write of some pass may have made a version of an object of that name.
+
+        It is worth a look at what changed, for who asks why passes follow each other, and proves no origin.
+        """
+        return new_version in self._touched or (bool(self._touching) and key in self._touching)
 
     def snapshot(self) -> dict[tuple[str, str, str], str]:
         """Return the links, oldest first: (scope, uid, old version) to new version."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from reconciler.api import ResourceType
+from reconciler.api import ResourceType, pinned_namespace
 from reconciler.client.codec import ListPage, decode_list, read_header
-from reconciler.client.rest import RestClient
+from reconciler.client.contract import ResourceVersionMatch
+from reconciler.client.rest import RestClient, list_words
 from reconciler.errors import ExpiredError
 
 __all__ = ["PagedList"]
@@ -29,6 +30,20 @@ class PagedList:
     namespace: str | None = None
     label_selector: str = ""
     field_selector: str = ""
+    resource_version: str | None = None
+    resource_version_match: ResourceVersionMatch | None = None
+
+    @property
+    def scope(self) -> str | None:
+        """The namespace whose path is asked: the one given, or else the only one that the field selector allows."""
+        if self.namespace or not self.resource.is_namespaced:
+            return self.namespace
+        return pinned_namespace(self.field_selector) or None
+
+    @property
+    def doing(self) -> str:
+        """The request in words; its errors begin with them."""
+        return list_words("list", self.resource, self.scope)
 
     async def whole(self, limit: int | None) -> tuple[list[msgspec.Raw], str]:
         """Return all items and their moment. Raises `ExpiredError` where the server forgets it between two pages."""
@@ -78,13 +93,16 @@ class PagedList:
     async def _page(self, limit: int | None, token: str | None) -> ListPage:
         body = await self.rest.list_page(
             self.resource,
-            namespace=self.namespace,
+            namespace=self.scope,
             label_selector=self.label_selector or None,
             field_selector=self.field_selector or None,
             limit=limit,
             continue_token=token,
+            # A continue token holds the moment.
+            resource_version=None if token else self.resource_version,
+            resource_version_match=None if token else self.resource_version_match,
         )
-        return decode_list(self.resource, body)
+        return decode_list(body, self.resource, doing=self.doing)
 
 
 def _place(item: msgspec.Raw) -> bytes:

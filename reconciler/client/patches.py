@@ -44,7 +44,11 @@ class JsonPatch:
         return self._with("add", path, {"value": value})
 
     def replace(self, path: Pointer, value: Any) -> JsonPatch:
-        """Set a field that is there; the patch is refused where it is not."""
+        """
+        Set a field, as `add` does, or an element of a list that is there.
+
+        RFC 6902 wants the field to be there, too; a kube-apiserver adds it. `test` that it is there, if that counts.
+        """
         return self._with("replace", path, {"value": value})
 
     def remove(self, path: Pointer) -> JsonPatch:
@@ -117,9 +121,9 @@ def _demanded(patch: JsonPatch) -> dict[str, Any]:
     # A test of the version is the precondition that a merge patch has as a field.
     demanded: dict[str, Any] = {}
     for operation in patch.operations:
-        parts = _parts(operation["path"])
-        if operation["op"] in {"test", "add", "replace"} and parts[:1] == ["metadata"] and len(parts) == 2:
-            demanded.setdefault(parts[1], operation["value"])
+        name, parts = operation.get("op"), _parts(operation.get("path", ""))
+        if name in {"test", "add", "replace"} and parts[:1] == ["metadata"] and len(parts) == 2:
+            demanded.setdefault(parts[1], operation.get("value"))
     return demanded
 
 
@@ -127,10 +131,11 @@ def _merged(patch: JsonPatch) -> dict[str, Any]:
     # Only fields that are reached through objects: what stands at an index of a list depends on the list.
     merged: dict[str, Any] = {}
     for operation in patch.operations:
-        parts = _parts(operation["path"])
-        if operation["op"] in {"add", "replace"} and parts and not any(map(_is_index, parts)):
-            _put(merged, parts, operation["value"])
-        elif operation["op"] != "test":
+        # Operations that are not made by the methods may lack anything; what to say of that is the server's.
+        name, parts = operation.get("op"), _parts(operation.get("path", ""))
+        if name in {"add", "replace"} and parts and not any(map(_is_index, parts)):
+            _put(merged, parts, operation.get("value"))
+        elif name != "test":
             # What was set before may be another value now.
             for touched in (parts, _parts(operation.get("from", ""))):
                 merged.pop(touched[0] if touched else "", None)

@@ -1,5 +1,5 @@
 """
-Which fields of a write the server did not keep as they were sent. Pure, but for the log.
+Which fields of a write the server dropped or changed. Pure, but for the log.
 
 A server answers 200 to a field that it drops because the schema does not know it, or because the subresource does not
 write it. Compared is what was sent with what came back: fields that were added (defaults, what admission puts in) and
@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
-from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
 from reconciler.api import ResourceType
+from reconciler.kinds import amount_of
 
-__all__ = ["LostFields", "lost_fields"]
+__all__ = ["Lost", "LostFields", "lost_fields", "status_may_be_lost"]
 
 _log = logging.getLogger("reconciler.client")
 
@@ -31,18 +33,20 @@ _SERVERS_OWN = frozenset({
     "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generateName", "generation",
     "managedFields", "resourceVersion", "selfLink", "uid",
 })  # fmt: skip
+_PRUNED = (
+    "%s: the server did not keep what was sent in %s (said once for each field; does the schema know it, does this "
+    "subresource write it?)"
+)
+_CHANGED = (
+    "%s: the server changed what was sent in %s (said once for each field; does a webhook, a rule of the kind or "
+    "another field set it, does this subresource write it?)"
+)
 # Fields that are taken and never shown.
 _WRITE_ONLY: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType({("", "Secret"): frozenset({"stringData"})})
 # By which field the elements of a list are told apart, where they all have it.
 _ELEMENT_NAMES = ("name", "type", "uid", "key")
+_IN_STATUS = re.compile(r"status(?![-\w$])")
 _PLAIN = re.compile(r"[A-Za-z_$][-\w$]*")
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?\d{1,3})?")
-_SCALES: Mapping[str, Decimal] = MappingProxyType({
-    "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1), "k": Decimal("1e3"),
-    "M": Decimal("1e6"), "G": Decimal("1e9"), "T": Decimal("1e12"), "P": Decimal("1e15"), "E": Decimal("1e18"),
-    "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40), "Pi": Decimal(2**50),
-    "Ei": Decimal(2**60),
-})  # fmt: skip
 
 
 class _Missing:
@@ -52,24 +56,44 @@ class _Missing:
 _MISSING: Final = _Missing()
 
 
-def lost_fields(resource: ResourceType, sent: bytes, answer: bytes, *, subresource: str = "") -> tuple[str, ...]:
+class Lost(NamedTuple):
     """
-    Return the paths of the fields that were sent and did not come back as they were sent, in order.
+    The paths of the fields that were sent and did not come back as they were sent, in order.
+
+    Attributes:
+        pruned: Not there any more: the schema does not know them, or this subresource does not write them.
+        changed: There with another value: a webhook, the kind's own rules, or a value that is taken from elsewhere.
+    """
+
+    pruned: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+class _Path(NamedTuple):
+    path: str
+    is_changed: bool
+
+
+def lost_fields(resource: ResourceType, sent: bytes, answer: bytes, *, subresource: str = "") -> Lost:
+    """
+    Return which fields were sent and did not come back as they were sent.
 
     Args:
         resource: The kind that was written.
         sent: JSON of an object, or of a merge patch; None and empty values ask for nothing.
         answer: What the server stored, in JSON; anything that is no object of a kind gives no path.
-        subresource: With `status` only `status` is compared: the rest is ignored by design.
+        subresource: With `status` the rest of the object is not written by design. A field of it is named only where it
+            was sent on purpose: in a patch, or in a whole object of a known version with another value than is stored.
 
     Returns:
-        At most ten paths such as `spec.containers[].image` and `metadata.labels[example.com/team]`, then how many more
-        there are. Elements of a list share a path.
+        Paths such as `spec.containers[].image` and `metadata.labels[example.com/team]`, of each sort at most ten, then
+        how many more there are. Elements of a list share a path.
     """
     wanted, stored = _object(sent), _object(answer)
     if not stored.get("metadata") or stored.get("kind") == "Status":
-        return ()
-    if subresource == "status":
+        return Lost()
+    is_whole = subresource == "status" and "kind" in wanted
+    if is_whole and not _has_version(wanted):
         wanted = {"status": wanted.get("status")}
     ignored = _WRITE_ONLY.get((resource.group, resource.kind), frozenset())
     compared = {name: value for name, value in wanted.items() if name not in ignored | {"apiVersion", "kind"}}
@@ -77,20 +101,49 @@ def lost_fields(resource: ResourceType, sent: bytes, answer: bytes, *, subresour
         held = cast("dict[str, Any]", metadata)
         compared["metadata"] = {name: value for name, value in held.items() if name not in _SERVERS_OWN}
     paths = list(dict.fromkeys(_lost(compared, stored, "")))
-    if len(paths) > _PATHS_MAX:
-        return (*paths[:_PATHS_MAX], f"{len(paths) - _PATHS_MAX} more")
-    return tuple(paths)
+    if is_whole:
+        # What a model adds to the object that was read is no change that somebody made.
+        paths = [each for each in paths if each.is_changed or _IN_STATUS.match(each.path)]
+    return Lost(
+        _cut([path for path, is_changed in paths if not is_changed]),
+        _cut([path for path, is_changed in paths if is_changed]),
+    )
+
+
+def _cut(paths: list[str]) -> tuple[str, ...]:
+    more = len(paths) - _PATHS_MAX
+    return (*paths[:_PATHS_MAX], f"{more} more") if more > 0 else tuple(paths)
+
+
+_is_status_expected = ContextVar("_is_status_expected", default=True)
+
+
+@contextmanager
+def status_may_be_lost() -> Generator[None]:
+    """Within it the log does not tell of a `status` that a write of the object itself lost; the record still does."""
+    token = _is_status_expected.set(False)
+    try:
+        yield
+    finally:
+        _is_status_expected.reset(token)
 
 
 class LostFields:
     """Logs lost fields, once for each kind and field."""
 
     def __init__(self) -> None:
-        self._logged: dict[tuple[ResourceType, str, str], None] = {}
+        self._logged: dict[tuple[ResourceType, str, str, str], None] = {}
 
-    def tell(self, doing: str, resource: ResourceType, subresource: str, paths: Sequence[str]) -> None:
-        """Log those of `paths` that are new; `doing` names the write in words."""
-        places = [(resource, subresource, path) for path in paths]
+    def tell(self, doing: str, resource: ResourceType, subresource: str, lost: Lost) -> None:
+        """Log those of the paths that are new; `doing` names the write in words."""
+        pruned = lost.pruned
+        if not subresource and not _is_status_expected.get():
+            pruned = tuple(path for path in pruned if path != "status")
+        self._tell(_PRUNED, doing, (resource, subresource), pruned)
+        self._tell(_CHANGED, doing, (resource, subresource), lost.changed)
+
+    def _tell(self, words: str, doing: str, of: tuple[ResourceType, str], paths: Sequence[str]) -> None:
+        places = [(*of, words, path) for path in paths]
         fresh = [place for place in places if place not in self._logged]
         if not fresh:
             return
@@ -98,15 +151,10 @@ class LostFields:
             self._logged[place] = None
             if len(self._logged) > _FIELDS_REMEMBERED:
                 del self._logged[next(iter(self._logged))]
-        _log.warning(
-            "%s: the server did not keep what was sent in %s (said once for each field; does the schema know it, "
-            "does this subresource write it?)",
-            doing,
-            ", ".join(path for _, _, path in fresh),
-        )
+        _log.warning(words, doing, ", ".join(path for *_, path in fresh))
 
 
-def _lost(sent: Any, stored: Any, path: str) -> Iterator[str]:
+def _lost(sent: Any, stored: Any, path: str) -> Iterator[_Path]:
     if sent == stored:
         return  # the common case, at the speed of C
     if isinstance(sent, dict):
@@ -114,14 +162,14 @@ def _lost(sent: Any, stored: Any, path: str) -> Iterator[str]:
     elif isinstance(sent, list) and isinstance(stored, list):
         yield from _lost_in_list(cast("list[object]", sent), cast("list[object]", stored), path)
     elif not _asks_nothing(sent, stored) and not _is_same(sent, stored):
-        yield path
+        yield _Path(path, stored is not _MISSING)
 
 
-def _lost_in_object(sent: dict[str, Any], stored: Any, path: str) -> Iterator[str]:
+def _lost_in_object(sent: dict[str, Any], stored: Any, path: str) -> Iterator[_Path]:
     if not isinstance(stored, dict):
         # One path says it all, unless nothing in there asked for anything.
         if next(_lost_in_object(sent, {}, path), None) is not None:
-            yield path
+            yield _Path(path, stored is not _MISSING)
         return
     held = cast("dict[str, Any]", stored)
     for name, value in sent.items():
@@ -129,7 +177,9 @@ def _lost_in_object(sent: dict[str, Any], stored: Any, path: str) -> Iterator[st
             yield from _lost(value, held.get(name, _MISSING), _below(path, name))
 
 
-def _lost_in_list(sent: list[Any], stored: list[Any], path: str) -> Iterator[str]:
+def _lost_in_list(given: list[Any], stored: list[Any], path: str) -> Iterator[_Path]:
+    # Not those that are directives of a strategic merge patch, such as one to delete an element.
+    sent: list[Any] = [each for each in given if not (isinstance(each, dict) and "$patch" in each)]
     if name := _name_of_elements(sent, stored):
         by_name = {element[name]: element for element in stored}
         pairs = [(element, by_name.get(element[name], _MISSING)) for element in sent]
@@ -138,13 +188,11 @@ def _lost_in_list(sent: list[Any], stored: list[Any], path: str) -> Iterator[str
     else:
         # Plain values: elements may be added and put in order, none may go.
         if not all(any(_is_same(element, other) for other in stored) for element in sent):
-            yield path
+            yield _Path(path, len(stored) >= len(sent))
         return
     for element, other in pairs:
-        if isinstance(element, dict) and "$patch" in element:
-            continue  # a directive of a strategic merge patch, such as one to delete the element
         if other is _MISSING:
-            yield path
+            yield _Path(path, is_changed=False)
         else:
             yield from _lost(element, other, f"{path}[]")
 
@@ -195,17 +243,13 @@ def _is_same_time(sent: str, stored: str) -> bool:
 
 
 def _is_same_quantity(sent: str, stored: str) -> bool:
-    amounts = [_quantity(text) for text in (sent, stored)]
+    amounts = [amount_of(text) for text in (sent, stored)]
     return amounts[0] is not None and amounts[0] == amounts[1]
 
 
-def _quantity(text: str) -> Decimal | None:
-    found = _QUANTITY.fullmatch(text)
-    if found is None:
-        return None
-    suffix: str = found[2] or ""
-    scale = _SCALES.get(suffix)
-    return Decimal(found[1]) * (scale if scale is not None else Decimal(f"1{suffix}"))
+def _has_version(wire: Mapping[str, Any]) -> bool:
+    metadata: object = wire.get("metadata")
+    return isinstance(metadata, dict) and bool(cast("dict[str, Any]", metadata).get("resourceVersion"))
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, TypeVar, cast, overload
 
 import msgspec
 
-from reconciler.api import FieldSelector, KubeObject, LabelSelector, ObjectKey, ResourceType
+from reconciler.api import (
+    FieldSelector,
+    KubeObject,
+    LabelSelector,
+    ObjectKey,
+    ResourceType,
+    field_selector_text,
+    label_selector_text,
+)
 from reconciler.client.codec import decode_object, resource_of
-from reconciler.client.contract import JsonObject, ObjectList, WatchEvent
+from reconciler.client.contract import JsonObject, ObjectList, ResourceVersionMatch, WatchEvent
 from reconciler.client.pages import PagedList
-from reconciler.client.rest import RestClient
+from reconciler.client.rest import RestClient, list_words, words
 from reconciler.client.statuses import api_error, parse_status
 from reconciler.errors import ExpiredError, MalformedObjectError
 
-__all__ = ["Reads", "selector_text"]
+__all__ = ["Reads"]
 
 ObjectT = TypeVar("ObjectT", bound=KubeObject)
 
@@ -35,12 +43,26 @@ class Reads:
         return self._rest
 
     @overload
-    async def get(self, kind: type[ObjectT], key: ObjectKey) -> ObjectT: ...
+    async def get(self, kind: type[ObjectT], key: ObjectKey, *, resource_version: str | None = None) -> ObjectT: ...
     @overload
-    async def get(self, kind: ResourceType, key: ObjectKey) -> JsonObject: ...
-    async def get(self, kind: type[ObjectT] | ResourceType, key: ObjectKey) -> ObjectT | JsonObject:
-        """Return one object as it is now. Raises `NotFoundError` where there is none."""
-        return decode_object(kind, await self._rest.get(resource_of(kind), key))
+    async def get(self, kind: ResourceType, key: ObjectKey, *, resource_version: str | None = None) -> JsonObject: ...
+    async def get(
+        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, *, resource_version: str | None = None
+    ) -> ObjectT | JsonObject:
+        """
+        Return one object as it is now.
+
+        Args:
+            kind: What it is.
+            key: Its name.
+            resource_version: A state at least as new as this one will do, from the server's own cache; `"0"` takes any.
+
+        Raises:
+            NotFoundError: There is none of that name.
+        """
+        resource = resource_of(kind)
+        body = await self._rest.get(resource, key, resource_version=resource_version)
+        return decode_object(kind, body, doing=words("get", resource, key))
 
     @overload
     async def list(
@@ -48,9 +70,11 @@ class Reads:
         kind: type[ObjectT],
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         limit: int | None = _PAGE_LIMIT,
+        resource_version: str | None = None,
+        resource_version_match: ResourceVersionMatch | None = None,
     ) -> ObjectList[ObjectT]: ...
     @overload
     async def list(
@@ -58,18 +82,22 @@ class Reads:
         kind: ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         limit: int | None = _PAGE_LIMIT,
+        resource_version: str | None = None,
+        resource_version_match: ResourceVersionMatch | None = None,
     ) -> ObjectList[JsonObject]: ...
     async def list(
         self,
         kind: type[ObjectT] | ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         limit: int | None = _PAGE_LIMIT,
+        resource_version: str | None = None,
+        resource_version_match: ResourceVersionMatch | None = None,
     ) -> ObjectList[ObjectT] | ObjectList[JsonObject]:
         """
         Return the whole list, as it was at one moment.
@@ -77,21 +105,32 @@ class Reads:
         Args:
             kind: What to list.
             namespace: None means all namespaces.
-            label_selector: A `LabelSelector`, or text as in kubectl's `-l`.
-            field_selector: A `FieldSelector`, or text as in kubectl's `--field-selector`.
+            label_selector: A `LabelSelector`, text as in kubectl's `-l`, or labels that must be equal.
+            field_selector: A `FieldSelector`, text as in kubectl's `--field-selector`, or fields that must be equal.
             limit: Objects a request; it does not shorten the list. None asks for all at once.
+            resource_version: A moment like this one will do; `"0"` takes any that the server has at hand. None asks for
+                the latest.
+            resource_version_match: How it is meant; None is `NotOlderThan` for most servers and requests, but say it.
 
         A list whose pages outlive the server's history is asked for once more, in one piece.
 
         Mirrors: client-go `tools/pager`.
         """
         resource = resource_of(kind)
-        pages = PagedList(self._rest, resource, namespace, selector_text(label_selector), selector_text(field_selector))
+        pages = PagedList(
+            self._rest,
+            resource,
+            namespace,
+            label_selector_text(label_selector),
+            field_selector_text(field_selector),
+            resource_version,
+            resource_version_match,
+        )
         try:
             items, version = await pages.whole(limit)
         except ExpiredError:
             items, version = await pages.whole(None)
-        decoded = tuple(decode_object(kind, memoryview(item)) for item in items)
+        decoded = tuple(decode_object(kind, memoryview(item), doing=pages.doing) for item in items)
         return cast("ObjectList[ObjectT] | ObjectList[JsonObject]", ObjectList(decoded, version))
 
     @overload
@@ -100,8 +139,8 @@ class Reads:
         kind: type[ObjectT],
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         limit: int = _PAGE_LIMIT,
         restart_when_expired: bool = False,
     ) -> AsyncGenerator[ObjectList[ObjectT], None]: ...
@@ -111,8 +150,8 @@ class Reads:
         kind: ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         limit: int = _PAGE_LIMIT,
         restart_when_expired: bool = False,
     ) -> AsyncGenerator[ObjectList[JsonObject], None]: ...
@@ -121,8 +160,8 @@ class Reads:
         kind: type[ObjectT] | ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         limit: int = _PAGE_LIMIT,
         restart_when_expired: bool = False,
     ) -> AsyncGenerator[ObjectList[Any], None]:
@@ -132,8 +171,8 @@ class Reads:
         Args:
             kind: What to list.
             namespace: None means all namespaces.
-            label_selector: A `LabelSelector`, or text as in kubectl's `-l`.
-            field_selector: A `FieldSelector`, or text as in kubectl's `--field-selector`.
+            label_selector: A `LabelSelector`, text as in kubectl's `-l`, or labels that must be equal.
+            field_selector: A `FieldSelector`, text as in kubectl's `--field-selector`, or fields that must be equal.
             limit: Objects a page.
             restart_when_expired: Whether a fresh list may take over where the server has forgotten the moment. It goes
                 on after the last object yielded, by the server's order, and its pages carry its own resource version:
@@ -147,11 +186,15 @@ class Reads:
         Differs: Go hides the expiry by a full list.
         """
         listed = PagedList(
-            self._rest, resource_of(kind), namespace, selector_text(label_selector), selector_text(field_selector)
+            self._rest,
+            resource_of(kind),
+            namespace,
+            label_selector_text(label_selector),
+            field_selector_text(field_selector),
         )
         async with aclosing(listed.pages(limit, restart_when_expired=restart_when_expired)) as pages:
             async for page in pages:
-                items = tuple(decode_object(kind, memoryview(item)) for item in page.items or ())
+                items = tuple(decode_object(kind, memoryview(item), doing=listed.doing) for item in page.items or ())
                 yield ObjectList(items, page.metadata.resource_version)
 
     @overload
@@ -160,8 +203,8 @@ class Reads:
         kind: type[ObjectT],
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         limit: int = _PAGE_LIMIT,
         restart_when_expired: bool = False,
     ) -> AsyncGenerator[ObjectT, None]: ...
@@ -171,8 +214,8 @@ class Reads:
         kind: ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         limit: int = _PAGE_LIMIT,
         restart_when_expired: bool = False,
     ) -> AsyncGenerator[JsonObject, None]: ...
@@ -181,19 +224,23 @@ class Reads:
         kind: type[ObjectT] | ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         limit: int = _PAGE_LIMIT,
         restart_when_expired: bool = False,
     ) -> AsyncGenerator[Any, None]:
         """Yield the objects of a list one by one, holding one page at a time; arguments and errors as in `pages`."""
         listed = PagedList(
-            self._rest, resource_of(kind), namespace, selector_text(label_selector), selector_text(field_selector)
+            self._rest,
+            resource_of(kind),
+            namespace,
+            label_selector_text(label_selector),
+            field_selector_text(field_selector),
         )
         async with aclosing(listed.pages(limit, restart_when_expired=restart_when_expired)) as pages:
             async for page in pages:
                 for item in page.items or ():
-                    yield decode_object(kind, memoryview(item))
+                    yield decode_object(kind, memoryview(item), doing=listed.doing)
 
     @overload
     def watch(
@@ -202,8 +249,8 @@ class Reads:
         *,
         namespace: str | None = None,
         resource_version: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         timeout_seconds: int | None = None,
         idle_seconds: float | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[ObjectT]]]: ...
@@ -214,8 +261,8 @@ class Reads:
         *,
         namespace: str | None = None,
         resource_version: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         timeout_seconds: int | None = None,
         idle_seconds: float | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[JsonObject]]]: ...
@@ -226,8 +273,8 @@ class Reads:
         *,
         namespace: str | None = None,
         resource_version: str | None = None,
-        label_selector: str | LabelSelector | None = None,
-        field_selector: str | FieldSelector | None = None,
+        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
+        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
         timeout_seconds: int | None = None,
         idle_seconds: float | None = None,
     ) -> AsyncGenerator[AsyncIterator[WatchEvent[Any]], None]:
@@ -238,8 +285,8 @@ class Reads:
             kind: What to watch.
             namespace: None means all namespaces.
             resource_version: Changes after this one, such as a list's; None begins with all that is there, as ADDED.
-            label_selector: A `LabelSelector`, or text as in kubectl's `-l`.
-            field_selector: A `FieldSelector`, or text as in kubectl's `--field-selector`.
+            label_selector: A `LabelSelector`, text as in kubectl's `-l`, or labels that must be equal.
+            field_selector: A `FieldSelector`, text as in kubectl's `--field-selector`, or fields that must be equal.
             timeout_seconds: After which the server ends the watch.
             idle_seconds: The longest silence; then `ConnectionFailedError`.
 
@@ -253,18 +300,13 @@ class Reads:
                 namespace=namespace,
                 resource_version=resource_version,
                 timeout_seconds=timeout_seconds,
-                label_selector=selector_text(label_selector),
-                field_selector=selector_text(field_selector),
+                label_selector=label_selector_text(label_selector),
+                field_selector=field_selector_text(field_selector),
                 idle_seconds=idle_seconds,
             ) as lines,
-            aclosing(_events(kind, lines)) as events,
+            aclosing(_events(kind, lines, list_words("watch", resource, namespace))) as events,
         ):
             yield events
-
-
-def selector_text(selector: str | LabelSelector | FieldSelector | None) -> str:
-    """Return the text of a selector; empty for None."""
-    return "" if selector is None else str(selector)
 
 
 class _EventLine(msgspec.Struct, frozen=True):
@@ -275,13 +317,12 @@ class _EventLine(msgspec.Struct, frozen=True):
 _event_decoder = msgspec.json.Decoder(_EventLine)
 
 
-async def _events(kind: Any, lines: AsyncIterator[bytes]) -> AsyncGenerator[WatchEvent[Any], None]:
-    resource = resource_of(kind)
+async def _events(kind: Any, lines: AsyncIterator[bytes], doing: str) -> AsyncGenerator[WatchEvent[Any], None]:
     async for line in lines:
         try:
             event = _event_decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MalformedObjectError(f"watch {resource}: a line is not an event: {error}") from error
+            raise MalformedObjectError(f"a line is not an event: {error}", doing) from None
         if event.type == "ERROR":
-            raise api_error(parse_status(bytes(event.object)), f"watch {resource}")
-        yield WatchEvent(event.type, decode_object(kind, memoryview(event.object)))
+            raise api_error(parse_status(bytes(event.object)), doing)
+        yield WatchEvent(event.type, decode_object(kind, memoryview(event.object), doing=doing))

@@ -2,8 +2,9 @@
 The one HTTP file: verbs over `ResourceType`, raw bytes in and out, refusals as exceptions.
 
 A 429 that names a time (`Retry-After`) is waited out, for single requests, lists and watches alike: the server sends
-it when it is overloaded, and for a moment right after a CustomResourceDefinition is established. A 429 was not
-executed, so this holds for writes too. Nothing else is repeated: a POST whose answer was lost is lost.
+it when it is overloaded, and for a moment right after a CustomResourceDefinition is established. So is a 5xx with that
+header, for reads and writes, as in client-go: the server asks for it. Nothing else is repeated: a POST whose answer was
+lost is lost.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from types import MappingProxyType
 
 from reconciler.api import ObjectKey, ResourceType
 from reconciler.client.contract import FieldValidation
+from reconciler.client.patches import APPLY
 from reconciler.client.statuses import api_error, parse_status
 from reconciler.client.transport import HttpRequest, HttpResponse, Transport
+from reconciler.client.useragent import checked_user_agent
+from reconciler.client.waiting import check_timeout, wait_out
 from reconciler.client.warnings import ServerWarning, Warnings
-from reconciler.errors import ApiError, TooManyRequestsError
+from reconciler.errors import ConnectionFailedError
 
-__all__ = ["MERGE_PATCH", "RestClient"]
+__all__ = ["MERGE_PATCH", "RestClient", "list_words", "words"]
 
 MERGE_PATCH = "application/merge-patch+json"
 
 _JSON = "application/json"
-_READ_HEADERS: Mapping[str, str] = MappingProxyType({"Accept": _JSON, "User-Agent": "reconciler"})
+_READ_HEADERS: Mapping[str, str] = MappingProxyType({"Accept": _JSON})
 _ERROR_LINES_MAX = 10_000
 
 
@@ -35,15 +39,25 @@ class RestClient:
 
     Args:
         transport: Carries the requests; `aclose` closes it.
-        timeout_seconds: For each request, from its start to the last byte.
-        waits_max: How often one request waits out a 429.
+        timeout_seconds: For each request, from its start to the last byte; of a watch, until it is open. One client
+            for requests that take long can share the transport of another one.
+        waits_max: How often one request waits out a 429, or a 5xx with `Retry-After`. Each try has its own time-out,
+            which the waits are no part of: a call ends within `waits_max * wait_seconds_max` and
+            `(waits_max + 1) * timeout_seconds` at most.
         wait_seconds_max: A longer `Retry-After` is not waited out but raised.
-        on_warning: Is given each warning of the server; must not raise. Each text is logged once in any case.
+        on_warning: Is given each warning of the server. Each text is logged once in any case. An exception that it
+            raises is logged by its type, and changes nothing: the write has happened.
+        user_agent: Instead of the transport's; the server takes the part before the `/` for the owner of fields that
+            name none.
 
     Raises, all verbs:
         ApiError: The server refused; the subclass says how.
-        ConnectionFailedError: No answer; whether a write happened is unknown.
-        ValueError: The key does not fit the kind (a namespaced kind without a namespace, or the reverse).
+        ConnectionFailedError: No answer; whether a write happened is unknown, unless `is_unsent`.
+        ValueError: The key does not fit the kind (a namespaced kind without a namespace, or the reverse), or is no name
+            (empty, `.`, `..`, with `/` or `%` in it). Nothing is sent then.
+
+    Mirrors: client-go `rest.RESTClient`, its `Retry-After` too.
+    Differs: a wait of more than `wait_seconds_max` is raised.
     """
 
     def __init__(
@@ -54,21 +68,32 @@ class RestClient:
         waits_max: int = 10,
         wait_seconds_max: float = 30.0,
         on_warning: Callable[[ServerWarning], None] | None = None,
+        user_agent: str | None = None,
     ) -> None:
+        check_timeout(timeout_seconds)
         self._transport = transport
         self._timeout_seconds = timeout_seconds
         self._waits_max = waits_max
         self._wait_seconds_max = wait_seconds_max
         self._warnings = Warnings(on_warning)
+        agent = {} if user_agent is None else {"User-Agent": checked_user_agent(user_agent)}
+        self._headers: Mapping[str, str] = MappingProxyType({**_READ_HEADERS, **agent})
 
     async def aclose(self) -> None:
         """Close the transport."""
         await self._transport.aclose()
 
-    async def get(self, resource: ResourceType, key: ObjectKey, *, subresource: str = "") -> bytes:
-        """Return one object, or one subresource of it."""
-        doing = _words("get", resource, key, subresource)
-        response = await self._send(doing, "GET", _path(resource, key, subresource))
+    async def get(
+        self, resource: ResourceType, key: ObjectKey, *, subresource: str = "", resource_version: str | None = None
+    ) -> bytes:
+        """
+        Return one object, or one subresource of it.
+
+        `resource_version` asks for a state at least as new as that, which the server may have at hand; `"0"` takes any.
+        """
+        doing = words("get", resource, key, subresource)
+        path, query = _path(resource, key, subresource), _query(resourceVersion=resource_version)
+        response = await self._send(doing, "GET", path, query=query)
         return response.body
 
     async def list_page(
@@ -109,7 +134,7 @@ class RestClient:
             **{"continue": continue_token},
         )
         path = _collection_path(resource, namespace)
-        doing = _list_words("list", resource, namespace)
+        doing = list_words("list", resource, namespace)
         response = await self._send(doing, "GET", path, query=query, accept=accept, timeout_seconds=timeout_seconds)
         return response.body
 
@@ -126,17 +151,16 @@ class RestClient:
         field_validation: FieldValidation | None = None,
     ) -> HttpResponse:
         """
-        Create the object in `body`; `namespace` is empty for cluster-scoped kinds.
+        Create the object in `body`; `namespace` is empty for cluster-scoped kinds, `name` is for messages alone.
 
         With `name` and `subresource` the body goes to that subresource of that object, such as `eviction`.
         """
         _check_namespace(resource, namespace)
         query = _write_query(field_owner, field_validation, dry_run=dry_run)
-        if not subresource:
-            doing = _list_words("create", resource, namespace)
-            return await self._send(doing, "POST", resource.path(namespace), query=query, body=body)
         key = ObjectKey(namespace, name)
-        doing = _words("create", resource, key, subresource)
+        doing = words("create", resource, key, subresource) if name else list_words("create", resource, namespace)
+        if not subresource:
+            return await self._send(doing, "POST", resource.path(namespace), query=query, body=body)
         return await self._send(doing, "POST", _path(resource, key, subresource), query=query, body=body)
 
     async def update(
@@ -152,7 +176,7 @@ class RestClient:
     ) -> HttpResponse:
         """Replace the object, or one subresource of it."""
         query = _write_query(field_owner, field_validation, dry_run=dry_run)
-        doing = _words("update", resource, key, subresource)
+        doing = words("update", resource, key, subresource)
         return await self._send(doing, "PUT", _path(resource, key, subresource), query=query, body=body)
 
     async def patch(
@@ -176,7 +200,7 @@ class RestClient:
         query = _write_query(field_owner, field_validation, dry_run=dry_run)
         if force:
             query = (*query, ("force", "true"))
-        doing = _words("patch", resource, key, subresource)
+        doing = words("apply" if content_type == APPLY else "patch", resource, key, subresource)
         path = _path(resource, key, subresource)
         return await self._send(doing, "PATCH", path, query=query, body=body, content_type=content_type)
 
@@ -196,7 +220,7 @@ class RestClient:
         """Delete every object that fits; `namespace` is empty for cluster-scoped kinds, `body` as for `delete`."""
         _check_namespace(resource, namespace)
         query = _query(labelSelector=label_selector, fieldSelector=field_selector)
-        doing = _list_words("delete all", resource, namespace)
+        doing = list_words("delete all", resource, namespace)
         return await self._send(doing, "DELETE", resource.path(namespace), query=query, body=body)
 
     def watch(
@@ -243,22 +267,25 @@ class RestClient:
             fieldSelector=field_selector,
         )
         path = _collection_path(resource, namespace)
-        headers = _READ_HEADERS if accept == _JSON else {**_READ_HEADERS, "Accept": accept}
-        request = HttpRequest("GET", path, query, headers, timeout_seconds=idle_seconds)
-        return self._stream(_list_words("watch", resource, namespace), request)
+        headers = self._headers if accept == _JSON else {**self._headers, "Accept": accept}
+        doing = list_words("watch", resource, namespace)
+        request = HttpRequest(
+            "GET", path, query, headers, None, idle_seconds, doing, opening_seconds=self._timeout_seconds
+        )
+        return self._stream(request)
 
     @asynccontextmanager
-    async def _stream(self, doing: str, request: HttpRequest) -> AsyncGenerator[AsyncIterator[bytes], None]:
-        waits = 0
+    async def _stream(self, request: HttpRequest) -> AsyncGenerator[AsyncIterator[bytes], None]:
+        doing, waits = request.doing, 0
         while True:
             async with self._transport.stream(request) as stream:
                 self._warnings.take(doing, stream.headers)
                 if stream.status == 200:
                     yield stream.lines
                     return
-                body = await _first_lines(stream.lines)
+                body = await self._refusal_in(stream.lines, doing)
             error = api_error(parse_status(body, code=stream.status, headers=stream.headers), doing)
-            await self._wait_out(error, waits)
+            await wait_out(error, waits, waits_max=self._waits_max, seconds_max=self._wait_seconds_max)
             waits += 1
 
     async def _send(
@@ -273,11 +300,11 @@ class RestClient:
         accept: str = _JSON,
         timeout_seconds: float | None = None,
     ) -> HttpResponse:
-        headers = _READ_HEADERS if accept == _JSON else {**_READ_HEADERS, "Accept": accept}
+        headers = self._headers if accept == _JSON else {**self._headers, "Accept": accept}
         if body is not None:
             headers = {**headers, "Content-Type": content_type}
         seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
-        request = HttpRequest(method, path, query, headers, body, seconds)
+        request = HttpRequest(method, path, query, headers, body, seconds, doing)
         waits = 0
         while True:
             response = await self._transport.send(request)
@@ -285,16 +312,17 @@ class RestClient:
             if 200 <= response.status < 300:
                 return response
             error = api_error(parse_status(response.body, code=response.status, headers=response.headers), doing)
-            await self._wait_out(error, waits)
+            await wait_out(error, waits, waits_max=self._waits_max, seconds_max=self._wait_seconds_max)
             waits += 1
 
-    async def _wait_out(self, error: ApiError, waits: int) -> None:
-        seconds = error.status.retry_after_seconds
-        if not isinstance(error, TooManyRequestsError) or seconds is None:
-            raise error
-        if waits >= self._waits_max or seconds > self._wait_seconds_max:
-            raise error
-        await asyncio.sleep(seconds)
+    async def _refusal_in(self, lines: AsyncIterator[bytes], doing: str) -> bytes:
+        # A stream bears silence, and this is not one any more.
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await _first_lines(lines)
+        except TimeoutError as error:
+            seconds = self._timeout_seconds
+            raise ConnectionFailedError(f"the server's refusal did not end within {seconds:g} s", doing) from error
 
 
 async def _first_lines(lines: AsyncIterator[bytes]) -> bytes:
@@ -336,10 +364,12 @@ def _check_namespace(resource: ResourceType, namespace: str) -> None:
         raise ValueError(f"{resource} live in no namespace, but {namespace!r} is given")
 
 
-def _words(verb: str, resource: ResourceType, key: ObjectKey, subresource: str) -> str:
+def words(verb: str, resource: ResourceType, key: ObjectKey, subresource: str = "") -> str:
+    """Return in words what is done to one object; every error of the request begins with them."""
     of = f" {subresource} of" if subresource else ""
     return f"{verb}{of} {resource} {key}"
 
 
-def _list_words(verb: str, resource: ResourceType, namespace: str | None) -> str:
+def list_words(verb: str, resource: ResourceType, namespace: str | None) -> str:
+    """Return in words what is done to all objects of a kind, of a namespace where one is given."""
     return f"{verb} {resource} in {namespace}" if namespace else f"{verb} {resource}"

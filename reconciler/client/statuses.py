@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,6 +23,7 @@ from reconciler.errors import (
     ForbiddenError,
     InvalidError,
     MethodNotAllowedError,
+    NoMatchError,
     NotFoundError,
     ServerTimeoutError,
     StatusCause,
@@ -51,13 +53,26 @@ _BY_CODE: Mapping[int, type[ApiError]] = MappingProxyType({
     504: ServerTimeoutError,
 })  # fmt: skip
 
+_HINTS: Mapping[type[ApiError], str] = MappingProxyType({
+    UnauthorizedError: "has the token or the client certificate expired, or is it another cluster's?",
+    NoMatchError: "is the kind installed there, served in this version, and has it that subresource?",
+})  # fmt: skip
+"""What to look at, where a server says no more than the code."""
+
 _TEXT_LENGTH_MAX = 200
 
 
 def api_error(status: ApiStatus, doing: str = "") -> ApiError:
-    """Return the exception for a refusal; `doing` names the request in words."""
+    """
+    Return the exception for a refusal; `doing` names the request in words.
+
+    A 404 that names no object is `NoMatchError`: the path itself is not known, for its kind or its subresource.
+    """
     by_code = _BY_CODE.get(status.code, ApiError)
-    return _BY_CODE_AND_REASON.get((status.code, status.reason), by_code)(status, doing)
+    found = _BY_CODE_AND_REASON.get((status.code, status.reason), by_code)
+    if found is NotFoundError and not status.details.get("name"):
+        found = NoMatchError
+    return found(status, doing, hint=_HINTS.get(found, ""))
 
 
 def parse_status(body: bytes, *, code: int = 0, headers: Mapping[str, str] | None = None) -> ApiStatus:
@@ -65,13 +80,19 @@ def parse_status(body: bytes, *, code: int = 0, headers: Mapping[str, str] | Non
     Return what a refusal's body says.
 
     Args:
-        body: A `Status` in JSON; anything else becomes the message, cut short.
+        body: A `Status` in JSON. Of plain text the first line becomes the message, cut short; of other JSON its
+            `message` or `error` alone: it may be an object, with secrets in it.
         code: The HTTP status; 0 takes the one in the body (a watch's ERROR event has no other).
         headers: With lower-case names; `retry-after` wins over the body's.
     """
-    wire = _object(_decode(body))
+    found = _decode(body)
+    wire = _object(found)
+    in_header = _retry_after_in(headers)
     if wire.get("kind") != "Status":
-        return ApiStatus(code, message=_text(body), retry_after_seconds=_retry_after(headers, {}))
+        said = _text(body).removeprefix(f"{code} ") if found is None else _words_of(wire)
+        if 300 <= code < 400:
+            said = _redirect(headers)
+        return ApiStatus(code, message=said, retry_after_seconds=in_header, has_retry_after=in_header is not None)
     details = _object(wire.get("details"))
     causes = details.pop("causes", None)
     return ApiStatus(
@@ -80,7 +101,8 @@ def parse_status(body: bytes, *, code: int = 0, headers: Mapping[str, str] | Non
         message=_string(wire.get("message")),
         causes=tuple(map(_cause, cast("list[object]", causes))) if isinstance(causes, list) else (),
         details=details,
-        retry_after_seconds=_retry_after(headers, details),
+        retry_after_seconds=_retry_after_of(details) if in_header is None else in_header,
+        has_retry_after=in_header is not None,
     )
 
 
@@ -92,8 +114,15 @@ def _decode(body: bytes) -> object:
 
 
 def _text(body: bytes) -> str:
+    if body.lstrip()[:1] in {b"{", b"["}:
+        return "the answer is half a JSON document"
     lines = body[:4096].decode(errors="replace").strip().splitlines()
     return lines[0][:_TEXT_LENGTH_MAX] if lines else ""
+
+
+def _words_of(wire: Mapping[str, object]) -> str:
+    said = _string(wire.get("message")) or _string(wire.get("error"))
+    return said[:_TEXT_LENGTH_MAX] or "the answer is JSON, and no Status"
 
 
 def _cause(value: object) -> StatusCause:
@@ -101,13 +130,24 @@ def _cause(value: object) -> StatusCause:
     return StatusCause(_string(wire.get("reason")), _string(wire.get("message")), _string(wire.get("field")))
 
 
-def _retry_after(headers: Mapping[str, str] | None, details: Mapping[str, object]) -> float | None:
+def _retry_after_in(headers: Mapping[str, str] | None) -> float | None:
     # The header's other form, a date, would need a wall clock; no API server sends it.
     said = (headers or {}).get("retry-after", "").strip()
-    if said.isdecimal():
-        return float(said)
+    return float(said) if said.isdecimal() else None
+
+
+def _retry_after_of(details: Mapping[str, object]) -> float | None:
     in_body = _integer(details.get("retryAfterSeconds"))
     return float(in_body) if in_body > 0 else None
+
+
+def _redirect(headers: Mapping[str, str] | None) -> str:
+    try:
+        host = urlsplit((headers or {}).get("location", "")).hostname
+    except ValueError:
+        host = None
+    # The host alone: path and query may hold a token.
+    return f"the answer is a redirect{f' to {host}' if host else ''}, and redirects are not followed"
 
 
 def _object(value: object) -> dict[str, object]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, Unpack, cast, overload
 
 from reconciler.api import KubeObject, ObjectKey, ResourceType
-from reconciler.client.codec import decode_json, decode_object, encode, read_header, resource_of
+from reconciler.client.codec import check_no_failure, decode_json, decode_object, encode, read_header, resource_of
 from reconciler.client.contract import JsonObject, WriteOptions
 from reconciler.client.patches import Patch
-from reconciler.client.rest import RestClient
+from reconciler.client.rest import RestClient, words
 from reconciler.client.writes import Writes
 
 __all__ = ["StatusClient", "SubresourceClient"]
@@ -55,8 +55,9 @@ class StatusClient:
 
         With `metadata.resourceVersion` in it the patch is refused (`ConflictError`) if somebody wrote since.
         """
-        answer = await self._writes.patch(resource_of(kind), key, patch, "status", options)
-        return decode_object(kind, answer)
+        resource = resource_of(kind)
+        answer = await self._writes.patch(resource, key, patch, "status", options)
+        return decode_object(kind, answer, doing=words("patch", resource, key, "status"))
 
     @overload
     async def apply(self, obj: ObjectT, *, force: bool = False, **options: Unpack[WriteOptions]) -> ObjectT: ...
@@ -87,6 +88,8 @@ class SubresourceClient:
     """
 
     def __init__(self, name: str, rest: RestClient, writes: Writes) -> None:
+        if not name:
+            raise ValueError("a subresource has a name, this one is empty")
         self._name = name
         self._rest = rest
         self._writes = writes
@@ -94,7 +97,7 @@ class SubresourceClient:
     async def get(self, kind: type[KubeObject] | ResourceType, key: ObjectKey) -> JsonObject:
         """Return the subresource of one object."""
         body = await self._rest.get(resource_of(kind), key, subresource=self._name)
-        return self._decode(kind, body)
+        return self._decode("get", kind, key, body)
 
     async def create(
         self,
@@ -105,7 +108,8 @@ class SubresourceClient:
     ) -> JsonObject:
         """Ask for something by the subresource (an eviction, a token, a binding); return the answer."""
         resource = resource_of(kind)
-        return self._decode(kind, await self._writes.post(resource, key, encode(body), self._name, options))
+        answer = await self._writes.post(resource, key, encode(body), self._name, options)
+        return self._decode("create", kind, key, answer)
 
     async def update(
         self,
@@ -117,7 +121,7 @@ class SubresourceClient:
         """Replace the subresource; with a resource version in `body` only if nobody wrote since."""
         resource, sent = resource_of(kind), encode(body)
         answer = await self._writes.put(resource, key, sent, read_header(sent), self._name, options)
-        return self._decode(kind, answer)
+        return self._decode("update", kind, key, answer)
 
     async def patch(
         self,
@@ -128,7 +132,28 @@ class SubresourceClient:
     ) -> JsonObject:
         """Patch the subresource; a mapping is a JSON merge patch."""
         answer = await self._writes.patch(resource_of(kind), key, patch, self._name, options)
-        return self._decode(kind, answer)
+        return self._decode("patch", kind, key, answer)
 
-    def _decode(self, kind: type[KubeObject] | ResourceType, body: bytes) -> JsonObject:
-        return decode_json(f"{self._name} of {resource_of(kind)}", body)
+    async def apply(
+        self,
+        kind: type[KubeObject] | ResourceType,
+        key: ObjectKey,
+        body: Mapping[str, Any],
+        *,
+        force: bool = False,
+        **options: Unpack[WriteOptions],
+    ) -> JsonObject:
+        """
+        Make the fields in `body` so, and own them (server-side apply); `field_owner` is needed, as in `Client.apply`.
+
+        `body` is an object of the kind that the subresource holds, with `apiVersion` and `kind`, such as a `Scale`.
+        """
+        resource, sent = resource_of(kind), encode(body)
+        answer = await self._writes.apply_body(resource, key, sent, read_header(sent), self._name, options, force=force)
+        return self._decode("apply", kind, key, answer)
+
+    def _decode(self, verb: str, kind: type[KubeObject] | ResourceType, key: ObjectKey, body: bytes) -> JsonObject:
+        doing = words(verb, resource_of(kind), key, self._name)
+        answer = decode_json(body, doing=doing)
+        check_no_failure(answer, doing=doing)
+        return answer

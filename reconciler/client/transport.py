@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,10 +18,11 @@ from typing import Protocol, Self
 from urllib.parse import urlencode
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from reconciler.client.config import ClientConfig
+from reconciler.client.failures import FAILURES, failure_in_words, send_once
+from reconciler.client.progress import Progress, progress_trace
 from reconciler.errors import ConfigurationError, ConnectionFailedError
 
 __all__ = ["AiohttpTransport", "HttpRequest", "HttpResponse", "HttpStream", "Transport"]
@@ -33,18 +32,6 @@ _log = logging.getLogger(__name__)
 _LINE_BYTES_MAX = 64 * 1024 * 1024
 _PIECE_BYTES_MAX = 512 * 1024
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-
-
-class _SentOnceError(Exception):
-    """Stands for an error of aiohttp that must not lead to a second try."""
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__()
-        self.cause = cause
-
-
-# TimeoutError and ssl.SSLError are OSErrors. aiohttp says RuntimeError where a connection was closed under a reader.
-_FAILURES = (aiohttp.ClientError, OSError, HttpProcessingError, RuntimeError, _SentOnceError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +47,8 @@ class HttpRequest:
         body: None where there is none.
         timeout_seconds: For `send`, from the call to the last byte; None takes the transport's own. For `stream`, the
             longest silence of the server; None bears any.
+        doing: What it is for, in words: verb, kind and object. Errors begin with it.
+        opening_seconds: For `stream`, until the answer begins; None takes the transport's own.
     """
 
     method: str
@@ -68,6 +57,8 @@ class HttpRequest:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes | None = field(default=None, repr=False)
     timeout_seconds: float | None = None
+    doing: str = ""
+    opening_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +88,8 @@ class Transport(Protocol):
     Carries requests to one API server.
 
     Raises:
-        ConnectionFailedError: No answer, or a broken one: refused, reset, TLS, time-out. Its message names method,
-            host and what happened, never headers, credentials or bodies.
+        ConnectionFailedError: No answer, or a broken one: refused, reset, TLS, time-out. Its message says what was
+            asked for, method, host and what happened, never headers, credentials or bodies.
     """
 
     async def send(self, request: HttpRequest) -> HttpResponse:
@@ -145,26 +136,36 @@ class AiohttpTransport:
     """
     A transport over sockets, with kubernetes-asyncio's credentials, TLS and connection pool.
 
-    Every request has a time-out. A stream has none in all, but its headers must come within `timeout_seconds`. A 401
+    Every request has a time-out. A stream has none in all, but its headers must come in time. A 401
     makes the credentials be asked for anew, once, before it is passed on. A GET whose kept connection turns out dead
-    is sent a second time by aiohttp; nothing else is. Redirects are not followed.
+    is sent a second time by aiohttp; nothing else is. Redirects are not followed. A failure before anything was sent
+    says so (`ConnectionFailedError.is_unsent`).
 
     Certificate files that change are taken up within a minute, and at once on a 401 or a failed handshake: new requests
     go over new connections, and those in use go on as they are. Files that cannot be loaded leave the old ones in use.
 
-    Limits: at most 100 connections, open streams included; after certificates changed, those still in use come on top.
-
-    Mirrors: client-go `rest.HTTPClientFor` with its certificate rotation.
-    Differs: takes up new authorities too; closes no connection that is in use.
+    Mirrors: client-go `rest.HTTPClientFor` with its certificate rotation and impersonation.
+    Differs: takes up new authorities too; closes no connection that is in use; bounds their number.
 
     Args:
         config: From `load_config`.
         timeout_seconds: For requests that name none.
+        connections_max: Connections at once, each open stream one of them; 0 sets no bound. A request that finds none
+            free within its time-out fails unsent. After certificates changed, connections still in use come on top.
+
+    Raises:
+        ValueError: A time-out that is not more than 0, or a negative bound.
     """
 
-    def __init__(self, config: ClientConfig, *, timeout_seconds: float = 30.0) -> None:
+    def __init__(self, config: ClientConfig, *, timeout_seconds: float = 30.0, connections_max: int = 500) -> None:
+        if not timeout_seconds > 0 or connections_max < 0:
+            raise ValueError(
+                f"timeout_seconds is more than 0 and connections_max at least 0, not {timeout_seconds:g} and "
+                f"{connections_max}"
+            )
         self._config = config
         self._timeout_seconds = timeout_seconds
+        self._connections_max = connections_max
         self._pool: _Pool | None = None
         self._retired: set[_Pool] = set()
         self._is_closed = False
@@ -172,26 +173,30 @@ class AiohttpTransport:
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Return the answer, whatever its status."""
         seconds = self._timeout_seconds if request.timeout_seconds is None else request.timeout_seconds
+        progress = Progress()
         try:
             async with asyncio.timeout(seconds):
-                response, pool = await self._start(request, aiohttp.ClientTimeout())
+                response, pool = await self._start(request, aiohttp.ClientTimeout(), progress)
                 try:
                     async with response:
                         body = await response.read()
                 finally:
                     await self._leave(pool)
                 return HttpResponse(response.status, _headers(response), body)
-        except _FAILURES as error:
-            raise self._failure(request, error, seconds) from error
+        except FAILURES as error:
+            raise self._failure(request, error, seconds, progress) from error
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[HttpStream, None]:
         """Open a stream; leaving the context closes it."""
+        seconds = self._timeout_seconds if request.opening_seconds is None else request.opening_seconds
+        progress = Progress()
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                response, pool = await self._start(request, aiohttp.ClientTimeout(sock_read=request.timeout_seconds))
-        except _FAILURES as error:
-            raise self._failure(request, error, self._timeout_seconds) from error
+            async with asyncio.timeout(seconds):
+                timeout = aiohttp.ClientTimeout(sock_read=request.timeout_seconds)
+                response, pool = await self._start(request, timeout, progress)
+        except FAILURES as error:
+            raise self._failure(request, error, seconds, progress) from error
         try:
             async with aclosing(self._lines(request, response)) as lines:
                 yield HttpStream(response.status, _headers(response), lines)
@@ -219,10 +224,10 @@ class AiohttpTransport:
         await self.aclose()
 
     async def _start(
-        self, request: HttpRequest, timeout: aiohttp.ClientTimeout
+        self, request: HttpRequest, timeout: aiohttp.ClientTimeout, progress: Progress
     ) -> tuple[aiohttp.ClientResponse, _Pool]:
         authorization = await self._config.authorization()
-        response, pool = await self._request_over_tls(request, timeout, authorization)
+        response, pool = await self._request_over_tls(request, timeout, authorization, progress)
         if response.status != 401:
             return response, pool
         try:
@@ -237,29 +242,37 @@ class AiohttpTransport:
         response.close()
         await self._leave(pool)
         # A 401 says that nothing was executed, so even a POST may be sent again.
-        return await self._request(request, timeout, fresh, await self._current_pool(request))
+        progress.start_again()
+        return await self._request(request, timeout, fresh, await self._current_pool(request), progress)
 
     async def _request_over_tls(
-        self, request: HttpRequest, timeout: aiohttp.ClientTimeout, authorization: str | None
+        self,
+        request: HttpRequest,
+        timeout: aiohttp.ClientTimeout,
+        authorization: str | None,
+        progress: Progress,
     ) -> tuple[aiohttp.ClientResponse, _Pool]:
         pool = await self._current_pool(request)
         version = pool.version
         try:
-            return await self._request(request, timeout, authorization, pool)
+            return await self._request(request, timeout, authorization, pool, progress)
         except (aiohttp.ClientConnectorSSLError, aiohttp.ClientConnectorCertificateError):
             # No connection, so nothing was executed. A server with a new certificate is met before the timer has the
             # new authority read.
             self._config.read_certificates()
             if self._config.certificates_version == version:
                 raise
-        return await self._request(request, timeout, authorization, await self._current_pool(request))
+        progress.start_again()
+        return await self._request(request, timeout, authorization, await self._current_pool(request), progress)
 
     async def _request(
-        self, request: HttpRequest, timeout: aiohttp.ClientTimeout, authorization: str | None, pool: _Pool
+        self,
+        request: HttpRequest,
+        timeout: aiohttp.ClientTimeout,
+        authorization: str | None,
+        pool: _Pool,
+        progress: Progress,
     ) -> tuple[aiohttp.ClientResponse, _Pool]:
-        headers = dict(request.headers)
-        if authorization is not None:
-            headers["Authorization"] = authorization
         target = self._config.host + request.path
         if request.query:
             target += "?" + urlencode(request.query)
@@ -268,31 +281,44 @@ class AiohttpTransport:
             response = await pool.session.request(
                 request.method,
                 URL(target, encoded=True),
-                headers=headers,
+                headers=self._headers_of(request, authorization),
                 data=_payload(request.body),
                 timeout=timeout,
                 allow_redirects=False,
                 proxy=self._config.proxy,
                 server_hostname=self._config.tls_server_name,
-                middlewares=() if request.method in _SAFE_METHODS else (_send_once,),
+                middlewares=() if request.method in _SAFE_METHODS else (send_once,),
+                trace_request_ctx=progress,
             )
         except BaseException:
             await self._leave(pool)
             raise
         return response, pool
 
+    def _headers_of(self, request: HttpRequest, authorization: str | None) -> list[tuple[str, str]]:
+        headers = [*request.headers.items()]
+        if not any(name.lower() == "user-agent" for name in request.headers):
+            headers.append(("User-Agent", self._config.user_agent))
+        if authorization is not None:
+            headers.append(("Authorization", authorization))
+        if self._config.impersonation is not None:
+            headers += self._config.impersonation.headers
+        return headers
+
     async def _current_pool(self, request: HttpRequest) -> _Pool:
         version = self._config.certificates_version
         if self._pool is not None and version != self._pool.version:
             await self._renew_pool(self._pool, version)
         if self._is_closed:
-            raise ConnectionFailedError(f"{self._name(request)}: the transport is closed")
+            raise ConnectionFailedError(
+                f"{self._name(request)}: the transport is closed", request.doing, is_unsent=True
+            )
         if self._pool is None:
             self._pool = self._open_pool()
         return self._pool
 
     def _open_pool(self) -> _Pool:
-        session = self._config.open_session()
+        session = self._config.open_session(connections_max=self._connections_max, trace_configs=(progress_trace(),))
         return _Pool(session, self._config.certificates_version)
 
     async def _renew_pool(self, old: _Pool, version: bytes) -> None:
@@ -334,7 +360,7 @@ class AiohttpTransport:
                     pending_bytes += len(rest)
                 if pending_bytes > _LINE_BYTES_MAX:
                     raise ConnectionFailedError(f"{self._name(request)}: a line is longer than {_LINE_BYTES_MAX} bytes")
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._failure(request, error, request.timeout_seconds) from error
         if pending:
             yield b"".join(pending)
@@ -343,17 +369,20 @@ class AiohttpTransport:
         host = URL(self._config.host)
         return f"{request.method} {host.host}:{host.port}"
 
-    def _failure(self, request: HttpRequest, error: BaseException, seconds: float | None) -> ConnectionFailedError:
-        return ConnectionFailedError(f"{self._name(request)}: {_in_words(error, seconds)}")
-
-
-async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    # aiohttp repeats PUT and DELETE where a kept connection breaks; the first try may have been executed, and a
-    # repeated one would be told "conflict" about our own write. It repeats only its own kinds of error.
-    try:
-        return await send(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _SentOnceError(error) from error
+    def _failure(
+        self, request: HttpRequest, error: BaseException, seconds: float | None, progress: Progress | None = None
+    ) -> ConnectionFailedError:
+        is_unsent = progress is not None and not progress.is_sent
+        if self._is_closed:
+            said = "the transport is closed"
+        elif progress is not None and progress.is_queued and isinstance(error, TimeoutError):
+            said = (
+                f"no connection was free within {seconds:g} s: all {self._connections_max} of this transport are in "
+                "use (connections_max); nothing was sent"
+            )
+        else:
+            said = failure_in_words(error, seconds)
+        return ConnectionFailedError(f"{self._name(request)}: {said}", request.doing, is_unsent=is_unsent)
 
 
 def _payload(body: bytes | None) -> bytes | BytesIO | None:
@@ -368,36 +397,3 @@ def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
         # A header that is sent several times (Warning, once for each unknown field) is one list.
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     return headers
-
-
-_WORDS: tuple[tuple[type[BaseException], str], ...] = (
-    (aiohttp.ClientConnectorCertificateError, "the server's certificate is not trusted"),
-    (aiohttp.ClientSSLError, "the TLS handshake failed"),
-    (aiohttp.ClientConnectorDNSError, "the host name does not resolve"),
-    (aiohttp.ClientProxyConnectionError, "the proxy cannot be reached"),
-    (aiohttp.ClientHttpProxyError, "the proxy refused"),
-    (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer"),
-    (aiohttp.ClientPayloadError, "the answer broke off"),
-    (aiohttp.ClientResponseError, "the answer is not HTTP"),
-    (HttpProcessingError, "the answer is not HTTP"),
-    (RuntimeError, "the connection is closed"),
-    (ssl.SSLError, "the TLS connection broke"),
-)
-
-
-def _in_words(error: BaseException, seconds: float | None) -> str:
-    # Never str(error): a proxy's address may hold a password.
-    if isinstance(error, _SentOnceError):
-        error = error.cause
-    if isinstance(error, TimeoutError):
-        return f"no answer within {seconds:g} s" if seconds is not None else "no answer in time"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        found = error.certificate_error
-        why = found.verify_message if isinstance(found, ssl.SSLCertVerificationError) else ""
-        return "the server's certificate is not trusted" + (f": {why}" if why else "")
-    words = next((words for kind, words in _WORDS if isinstance(error, kind)), "")
-    if words:
-        return words
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return f"the connection failed ({type(error).__name__})"

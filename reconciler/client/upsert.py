@@ -16,7 +16,8 @@ from reconciler.api import KubeObject, ObjectKey, ResourceType
 from reconciler.client.client import Client
 from reconciler.client.codec import resource_of
 from reconciler.client.contract import JsonObject, Reader
-from reconciler.client.merge import difference, is_unchanged, merge_from, plain, version_of, with_version
+from reconciler.client.merge import difference, is_same, meaning, merge_from, plain, version_of, with_version
+from reconciler.client.pruned import status_may_be_lost
 from reconciler.errors import NotFoundError
 
 __all__ = ["OperationResult", "Upserted", "create_or_patch", "create_or_update"]
@@ -90,9 +91,9 @@ async def create_or_update(
     found = await upsert.find()
     if found is None:
         return await upsert.create()
-    before = plain(found)
+    before = meaning(found)
     upsert.mutate(found)
-    if is_unchanged(before, plain(found)):
+    if is_same(before, meaning(found)):
         return Upserted(OperationResult.NONE, found)
     stored = await (client.update(found) if resource is None else client.update(found, resource=resource))
     return Upserted(OperationResult.UPDATED, stored)
@@ -152,10 +153,9 @@ async def create_or_patch(
     upsert = _Upsert(client, reader or client, obj, mutate, resource)
     found = await upsert.find()
     if found is None:
-        return await upsert.create()
-    before = plain(found)
-    upsert.mutate(found)
-    return await upsert.patch(before, found, optimistic_lock=optimistic_lock)
+        with status_may_be_lost():  # the next pass writes it, as is documented
+            return await upsert.create()
+    return await upsert.patch(found, optimistic_lock=optimistic_lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +201,16 @@ class _Upsert:
         stored = await (client.create(obj) if resource is None else client.create(obj, resource=resource))
         return Upserted(OperationResult.CREATED, stored)
 
-    async def patch(self, before: JsonObject, found: Any, *, optimistic_lock: bool) -> Upserted[Any]:
-        after, key = plain(found), _key(found)
+    async def patch(self, found: Any, *, optimistic_lock: bool) -> Upserted[Any]:
+        before, meant, key = plain(found), meaning(found), _key(found)
+        self.mutate(found)
+        after, means = plain(found), meaning(found)
         old_status, new_status = before.pop("status", None), after.pop("status", None)
-        patch: JsonObject = {}
-        if not is_unchanged(before, after):
+        patch, status_patch = JsonObject(), JsonObject()
+        if not is_same(meant.pop("status", None), means.pop("status", None)):
+            status_patch = difference({"status": old_status}, {"status": new_status})
+        if not is_same(meant, means):
             patch = merge_from(before, after, optimistic_lock=optimistic_lock)
-        status_patch = difference({"status": old_status}, {"status": new_status})
         stored, version = found, version_of(before) if optimistic_lock else ""
         result = OperationResult.NONE
         if patch:

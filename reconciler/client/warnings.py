@@ -59,7 +59,7 @@ class Warnings:
     """
 
     def __init__(self, on_warning: Callable[[ServerWarning], None] | None = None) -> None:
-        """`on_warning` must not raise."""
+        """What `on_warning` raises is logged by its type: the request has succeeded, and must not look failed."""
         self._on_warning = on_warning
         self._logged: dict[str, None] = {}
 
@@ -70,8 +70,15 @@ class Warnings:
             return
         for text in parse_warnings(header):
             self._log(doing, text)
-            if self._on_warning is not None:
-                self._on_warning(ServerWarning(text, doing))
+            self._pass_on(ServerWarning(text, doing))
+
+    def _pass_on(self, warning: ServerWarning) -> None:
+        if self._on_warning is None:
+            return
+        try:
+            self._on_warning(warning)
+        except Exception as error:
+            _log.error("%s: on_warning failed (%s)", warning.doing, type(error).__name__)
 
     def _log(self, doing: str, text: str) -> None:
         if text in self._logged:

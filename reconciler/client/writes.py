@@ -9,21 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from reconciler.api import KubeObject, ObjectKey, ResourceType
 from reconciler.client.codec import Header, decode_object, encode, encode_object, read_header, resource_of
-from reconciler.client.contract import Propagation, WriteOptions
+from reconciler.client.contract import FieldValidation, Propagation, WriteOptions
 from reconciler.client.own_writes import OwnWrites
 from reconciler.client.patches import APPLY, Patch, form_of
-from reconciler.client.pruned import LostFields, lost_fields
-from reconciler.client.rest import RestClient
+from reconciler.client.pruned import Lost, LostFields, lost_fields
+from reconciler.client.rest import RestClient, words
 from reconciler.client.transport import HttpResponse
+from reconciler.client.written import Written
 from reconciler.errors import ApiError
 from reconciler.instant import Clock
 from reconciler.journal import Journal, Wrote, current_cause
 
 __all__ = ["WriteTarget", "Writes", "delete_options", "kind_of"]
+
+
+_OPTIONS = tuple(WriteOptions.__annotations__)
+_VALIDATIONS: tuple[str, ...] = get_args(FieldValidation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +79,14 @@ class Writes:
         self._journal = journal
         self._ledger = ledger
         self._clock = clock
+        _check_options(defaults)
         self._defaults = defaults
         self._lost = LostFields()
+        self._subscribers: list[Callable[[Written], None]] = []
+
+    def subscribe(self, subscriber: Callable[[Written], None]) -> None:
+        """Call `subscriber` after each write that the server took."""
+        self._subscribers.append(subscriber)
 
     async def create(self, obj: Any, resource: ResourceType | None, options: WriteOptions) -> Any:
         """Create the object; return it as stored."""
@@ -83,25 +94,29 @@ class Writes:
         given = self._given(options)
         name = header.name or f"{_metadata(obj).get('generateName', '')}*"
         target = WriteTarget("create", resource_of(kind), ObjectKey(header.namespace, name), is_dry_run=_is_dry(given))
-        body = encode_object(obj, target.resource)
+        doing = words("create", target.resource, target.key)
+        body = encode_object(obj, target.resource, doing=doing)
         answer = await self.make(
             target,
             lambda: self._rest.create(
                 target.resource,
                 header.namespace,
                 body,
+                name=name,
                 **given,
             ),
             body,
         )
-        return decode_object(kind, answer.body)
+        return decode_object(kind, answer.body, doing=doing)
 
     async def update(self, obj: Any, resource: ResourceType | None, subresource: str, options: WriteOptions) -> Any:
         """Replace the object, or its subresource; return the object as stored."""
         kind, header = kind_of(obj, resource), _header_of(obj)
-        body = encode_object(obj, resource_of(kind))
         key = ObjectKey(header.namespace, header.name)
-        return decode_object(kind, await self.put(resource_of(kind), key, body, header, subresource, options))
+        doing = words("update", resource_of(kind), key, subresource)
+        body = encode_object(obj, resource_of(kind), doing=doing)
+        answer = await self.put(resource_of(kind), key, body, header, subresource, options)
+        return decode_object(kind, answer, doing=doing)
 
     async def put(
         self,
@@ -166,12 +181,28 @@ class Writes:
     ) -> Any:
         """Apply the object on the server; return it as stored."""
         kind, header = kind_of(obj, resource), _header_of(obj)
+        key = ObjectKey(header.namespace, header.name)
+        doing = words("apply", resource_of(kind), key, subresource)
+        body = encode_object(obj, resource_of(kind), doing=doing)
+        answer = await self.apply_body(resource_of(kind), key, body, header, subresource, options, force=force)
+        return decode_object(kind, answer, doing=doing)
+
+    async def apply_body(
+        self,
+        resource: ResourceType,
+        key: ObjectKey,
+        body: bytes,
+        header: Header,
+        subresource: str,
+        options: WriteOptions,
+        *,
+        force: bool,
+    ) -> bytes:
+        """Apply `body`, whose metadata is `header`, to an object or a subresource; return what came back."""
         if not self._given(options).get("field_owner"):
             raise ValueError("server-side apply needs field_owner=, here or as an argument of the client")
-        body = encode_object(obj, resource_of(kind))
-        key = ObjectKey(header.namespace, header.name)
-        target = WriteTarget("apply", resource_of(kind), key, subresource, header.resource_version, header.uid)
-        return decode_object(kind, await self._send_patch(target, body, body, APPLY, options, force=force))
+        target = WriteTarget("apply", resource, key, subresource, header.resource_version, header.uid)
+        return await self._send_patch(target, body, body, APPLY, options, force=force)
 
     async def _send_patch(
         self,
@@ -214,13 +245,16 @@ class Writes:
         Cancelled: noted as a write without an answer.
         """
         cause = current_cause.get()
+        sent_after = self._journal.last_id if self._journal is not None and not target.old_version else 0
+        if self._ledger is not None and cause is not None:
+            self._ledger.touching(target.key)
         pending = None
         if self._ledger is not None and cause is not None and target.is_linked:
             pending = self._ledger.started(
                 cause.scope, target.old_version, uid=target.uid, pass_id=0 if cause.is_over else cause.record_id
             )
         code, header = 0, Header()
-        lost: tuple[str, ...] = ()
+        lost = Lost()
         try:
             answer = await send()
             code = answer.status
@@ -234,12 +268,15 @@ class Writes:
         finally:
             if self._ledger is not None and pending is not None:
                 self._ledger.finished(pending, uid=header.uid, new_version=header.resource_version)
-            self._note(target, header, code, lost)
-        if lost:
+            if self._ledger is not None and cause is not None:
+                self._ledger.touched(target.key, header.resource_version)
+            self._note(target, header, code, lost, sent_after)
+        self._tell(target, header, answer)
+        if any(lost):
             self._lost.tell(f"{target.verb} {target.words(header)}", target.resource, target.subresource, lost)
         return answer
 
-    def _note(self, target: WriteTarget, header: Header, code: int, lost: tuple[str, ...]) -> None:
+    def _note(self, target: WriteTarget, header: Header, code: int, lost: Lost, sent_after: int) -> None:
         if self._journal is None:
             return
         cause = current_cause.get()
@@ -260,16 +297,45 @@ class Writes:
                 new_version="" if dry else header.resource_version,
                 code=code,
                 is_late=cause is not None and cause.is_over,
-                pruned=lost,
+                sent_after=sent_after,
+                pruned=lost.pruned,
+                changed=lost.changed,
+                group=target.resource.group,
             )
         )
 
+    def _tell(self, target: WriteTarget, header: Header, answer: HttpResponse) -> None:
+        if target.is_dry_run or not self._subscribers:
+            return
+        cause = current_cause.get()
+        key = ObjectKey(header.namespace, header.name) if header.name else target.key
+        written = Written(
+            cause.scope if cause else "", target.verb, target.resource, key, target.subresource, target.old_version,
+            answer.body,
+        )  # fmt: skip
+        for subscriber in self._subscribers:
+            subscriber(written)
+
     def _given(self, options: WriteOptions) -> WriteOptions:
+        # The type alone is seen by type checkers only: a misspelt `dry_run` would write.
+        _check_options(options)
         return {
             "field_owner": options.get("field_owner") or self._defaults.get("field_owner"),
             "dry_run": options.get("dry_run", False),
             "field_validation": options.get("field_validation") or self._defaults.get("field_validation"),
         }
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    unknown = [name for name in options if name not in _OPTIONS]
+    if unknown:
+        hint = "; force is for apply alone" if "force" in unknown else ""
+        raise TypeError(f"{', '.join(map(repr, unknown))}: no such option, there are {', '.join(_OPTIONS)}{hint}")
+    if not isinstance(options.get("dry_run", False), bool):
+        raise TypeError(f"dry_run is True or False, not a {type(options['dry_run']).__name__}")
+    validation = options.get("field_validation")
+    if validation is not None and validation not in _VALIDATIONS:
+        raise ValueError(f"field_validation is one of {', '.join(_VALIDATIONS)}, not {validation!r}")
 
 
 def _is_dry(options: WriteOptions) -> bool:
@@ -312,6 +378,10 @@ def _metadata(obj: Any) -> Mapping[str, Any]:
 
 
 def _header_of(obj: Any) -> Header:
+    if isinstance(obj, KubeObject):
+        # Not through its JSON form, which a wrong value in a label would spoil before the object has a name.
+        held = obj.metadata
+        return Header(held.name, held.namespace, held.uid, held.resource_version)
     return _header_from(_metadata(obj))
 
 

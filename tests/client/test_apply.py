@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.api import ObjectMeta
+from reconciler.api import ObjectMeta, ResourceType
 from reconciler.client import Client, OwnWrites, RestClient
 from reconciler.errors import ApiError, ConflictError
 from reconciler.journal import Cause, Origin, current_cause
@@ -129,3 +129,31 @@ async def test_the_apply_of_the_docs_page_gives_up_what_it_leaves_out(
 ) -> None:
     await _code()["applied"](setting.client)
     assert capsys.readouterr().out == "False\n"
+
+
+@on_the_real_server
+@pytest.mark.asyncio
+async def test_a_subresource_of_another_kind_can_be_applied(setting: Setting) -> None:
+    deployments = ResourceType("apps", "v1", "Deployment", "deployments")
+    labels = {"app": "web"}
+    await setting.client.create(
+        {
+            "metadata": {"name": "web", "namespace": setting.namespace},
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "web", "image": "web"}]},
+                },
+            },
+        },
+        resource=deployments,
+    )
+    wanted = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web"}, "spec": {"replicas": 3}}
+    scale = setting.client.subresource("scale")
+    with pytest.raises(ConflictError):
+        await scale.apply(deployments, setting.key("web"), wanted, field_owner="scaler")
+    applied = await scale.apply(deployments, setting.key("web"), wanted, field_owner="scaler", force=True)
+    assert (applied["kind"], applied["spec"]["replicas"]) == ("Scale", 3)
+    assert (setting.wrote[-1].verb, setting.wrote[-1].target) == ("apply", f"deployments/scale {setting.key('web')}")

@@ -195,7 +195,8 @@ def test_an_object_that_does_not_fit_its_model_is_named_with_its_field_and_witho
     with pytest.raises(MalformedObjectError) as caught:
         run_virtual(setting.client.get(Widget, KEY))
     text = str(caught.value)
-    assert text.startswith("widgets.example.com default/a does not fit the model Widget: spec.size: ")
+    said = "get widgets.example.com default/a: default/a does not fit the model Widget: spec.size: "
+    assert text.startswith(said)
     assert "spec.token: " in text
     assert "hunter2" not in text
     assert caught.value.__suppress_context__
@@ -205,12 +206,13 @@ def test_an_object_that_does_not_fit_its_model_is_named_with_its_field_and_witho
 def test_an_answer_that_is_no_object_is_refused(body: bytes) -> None:
     for kind in (Widget, Widget.resource):
         call: Any = _Setting(answer(200, body)).client.get(kind, KEY)
-        with pytest.raises(MalformedObjectError, match=r"^widgets\.example\.com"):
+        with pytest.raises(MalformedObjectError, match=r"^get widgets\.example\.com default/a: the answer ") as caught:
             run_virtual(call)
+        assert caught.value.doing == "get widgets.example.com default/a"
 
 
 def test_a_list_that_is_no_list_is_refused() -> None:
-    with pytest.raises(MalformedObjectError, match=r"^list of widgets\.example\.com"):
+    with pytest.raises(MalformedObjectError, match=r"^list widgets\.example\.com: the answer is not a list: "):
         run_virtual(_Setting(answer(200, {"items": 3})).client.list(Widget))
 
 
@@ -270,6 +272,7 @@ def test_a_write_is_recorded_under_the_pass_that_caused_it() -> None:
             new_version="2",
             code=200,
             is_late=False,
+            group="example.com",
         )
     ]
     assert setting.journal.records("widget", "default/a") == tuple(setting.seen)

@@ -162,6 +162,31 @@ def test_the_file_in_the_home_directory_comes_last(tmp_path: Path) -> None:
             id="has a secret beside what is missing",
         ),
         pytest.param(
+            ONE.replace("{token: hunter2}", "{client-certificate-data: '@hunter2', client-key-data: a}"),
+            "an entry that ends in -data is not base64",
+            id="has a certificate that is not base64",
+        ),
+        pytest.param(
+            ONE.replace('6443/"', '6443/", certificate-authority-data: "@hunter2"'),
+            "an entry that ends in -data is not base64",
+            id="has an authority that is not base64",
+        ),
+        pytest.param(
+            ONE.replace('6443/"', '6443/", certificate-authority-data: aHVudGVyMg=='),
+            r"the authorities to trust cannot be loaded \(not PEM\)",
+            id="has an authority that is no certificate",
+        ),
+        pytest.param(ONE.replace("https://one.example:6443/", "x:y:z"), "no http or https URL", id="has half a server"),
+        pytest.param(ONE.replace("https://one.example:6443/", "https://"), "no http or https URL", id="has no host"),
+        pytest.param(
+            ONE.replace("https://one.example:6443/", "one.example:6443 hunter2"),
+            "the server's address is no http or https URL; give it as https://HOST:PORT",
+            id="has a server that is no URL",
+        ),
+        pytest.param(
+            ONE.replace('server: "https://one.example:6443/"', "x: 1"), "the server's address", id="has no server"
+        ),
+        pytest.param(
             ONE.replace("{token: hunter2}", "{exec: {apiVersion: a, command: 'false'}}"),
             "exec",
             id="has a plugin that fails",

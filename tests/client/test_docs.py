@@ -14,7 +14,10 @@ from reconciler.testing import InProcessTransport, run_virtual
 
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
 # A namespace has a finalizer of its own: its deletion is seen as a change first.
-SAID = "tour is there\n[('tour', 'green')]\nMODIFIED tour\nNamespace red\n"
+SAID = (
+    "tour is there\n[('tour', 'green')]\nMODIFIED tour\nNamespace red\n"
+    "True\n"  # the namespace `default` is there
+)
 
 
 def _code() -> dict[str, Any]:
@@ -28,6 +31,8 @@ async def _run(transport: Transport) -> None:
     client, code = Client(RestClient(transport)), _code()
     await code["tour"](client)
     await code["untyped"](client)
+    await code["in_time"](client)
+    await code["slow_ones"](transport)
 
 
 def test_the_examples_of_the_page_run_on_the_embedded_server(capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,15 @@ WRITES: list[Any] = [
 ]
 
 
+WRITES += [
+    pytest.param(lambda client, **options: client.status.apply(_widget(), **options), id="status apply"),
+    pytest.param(
+        lambda client, **options: client.subresource("scale").apply(Widget, KEY, WIRE, **options), id="scale apply"
+    ),
+]
+APPLIES = {"apply", "status apply", "scale apply"}
+
+
 async def _await(call: Awaitable[Any]) -> Any:
     return await call
 
@@ -75,6 +84,64 @@ def test_every_write_carries_its_options_and_else_the_clients(write: Write) -> N
         "fieldValidation": "Ignore",
         "dryRun": "All",
     }
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_misspelt_option_is_refused_before_anything_is_sent(write: Write) -> None:
+    transport = ScriptedTransport()
+    client = Client(RestClient(transport), field_owner="me")
+    for options, says in (
+        ({"dryrun": True}, r"'dryrun': no such option, there are field_owner, dry_run, field_validation$"),
+        (
+            {"dry_run": True, "fieldManager": "me", "a": 1},
+            r"^'fieldManager', 'a': no such option, there are field_owner",
+        ),
+        ({"dry_run": "All"}, "dry_run is True or False, not a str"),
+        ({"dry_run": None}, "dry_run is True or False, not a NoneType"),
+    ):
+        with pytest.raises(TypeError, match=says):
+            run_virtual(_await(write(client, **options)))
+    with pytest.raises(ValueError, match="field_validation is one of Strict, Warn, Ignore, not 'strict'"):
+        run_virtual(_await(write(client, field_validation="strict")))
+    assert transport.requests == []
+
+
+@pytest.mark.parametrize("write", [each for each in WRITES if each.id not in APPLIES])
+def test_force_is_refused_where_nothing_is_applied(write: Write) -> None:
+    transport = ScriptedTransport()
+    with pytest.raises(TypeError, match=r"'force': no such option, .*; force is for apply alone"):
+        run_virtual(_await(write(Client(RestClient(transport)), force=True)))
+    assert transport.requests == []
+
+
+def test_deletions_and_lists_refuse_what_they_do_not_take() -> None:
+    transport = ScriptedTransport()
+    client: Any = Client(RestClient(transport))
+    for call in (
+        lambda: client.delete(Widget, KEY, dryrun=True),
+        lambda: client.delete_collection(Widget, namespace="default", dryrun=True),
+        lambda: client.list(Widget, dryrun=True),
+        lambda: client.iterate(Widget, dryrun=True),
+        lambda: client.get(Widget, KEY, dryrun=True),
+    ):
+        with pytest.raises(TypeError, match="'dryrun'"):
+            call()
+    assert transport.requests == []
+
+
+def test_options_of_the_client_are_checked_as_well() -> None:
+    wrong: Any = "strict"
+    with pytest.raises(ValueError, match="field_validation is one of"):
+        Client(RestClient(ScriptedTransport()), field_validation=wrong)
+
+
+@pytest.mark.asyncio
+async def test_a_misspelt_dry_run_stores_nothing(setting: Setting) -> None:
+    wrong: Any = {"dryrun": True}
+    with pytest.raises(TypeError):
+        await setting.client.create(setting.widget(), **wrong)
+    with pytest.raises(NotFoundError):
+        await setting.client.get(Widget, setting.key())
 
 
 def test_a_write_without_options_asks_for_nothing() -> None:
@@ -259,7 +326,9 @@ async def test_a_token_is_created_by_a_subresource_of_its_service_account(settin
 
 def test_a_subresource_whose_answer_is_no_object_is_refused_by_name() -> None:
     client = Client(RestClient(ScriptedTransport([answer(200, b"2026 log line")])))
-    with pytest.raises(MalformedObjectError, match=r"^log of widgets\.client\.example\.com: the answer is not JSON"):
+    with pytest.raises(
+        MalformedObjectError, match=r"^get log of widgets\.client\.example\.com [\w/]+: the answer is not JSON"
+    ):
         run_virtual(client.subresource("log").get(Widget, KEY))
 
 

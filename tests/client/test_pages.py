@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from reconciler.api import KubeObject, LabelSelector, ResourceType
+from reconciler.api import FieldSelector, KubeObject, LabelSelector, ResourceType
 from reconciler.client import Client, HttpResponse, JsonObject, ObjectList, RestClient
-from reconciler.errors import ExpiredError
+from reconciler.errors import ExpiredError, ForbiddenError
 from reconciler.testing import run_virtual
 
 from .scripted import Answer, ScriptedTransport, answer, refusal
-from .test_servers import Setting
+from .test_servers import NAMESPACES, Setting
 from .test_servers import Widget as ServerWidget
 
 
@@ -125,6 +125,49 @@ async def test_pages_of_a_server_show_one_moment_whatever_is_written_meanwhile(s
     assert {page.resource_version for page in (first, *rest)} == {first.resource_version}
     now = [widget.metadata.name async for widget in client.iterate(ServerWidget, namespace=setting.namespace, limit=3)]
     assert now == ["a", "b", "c", "cc", "d"]
+
+
+@pytest.mark.asyncio
+async def test_pages_of_one_namespace_by_a_field_selector_hold_each_object_once(setting: Setting) -> None:
+    # A kube-apiserver that is asked so at the path of all namespaces gives continue tokens that lead back.
+    client, other = setting.client, f"{setting.namespace}-after"
+    await client.create({"metadata": {"name": other}}, resource=NAMESPACES)
+    for name in "abcde":
+        await client.create(setting.widget(name))
+    stranger = setting.widget("x")
+    stranger.metadata.namespace = other
+    await client.create(stranger)
+    selector = FieldSelector({"metadata.namespace": setting.namespace})
+    kind: Any = ServerWidget
+    listed = [each.metadata.name for each in await client.list(kind, field_selector=selector, limit=2)]
+    paged = [
+        [each.metadata.name for each in page] async for page in client.pages(kind, field_selector=selector, limit=2)
+    ]
+    single = [each.metadata.name async for each in client.iterate(kind, field_selector=str(selector), limit=2)]
+    assert (listed, paged, single) == (list("abcde"), [["a", "b"], ["c", "d"], ["e"]], list("abcde"))
+    elsewhere = selector.equal("metadata.namespace", other)
+    assert list(await client.list(kind, field_selector=elsewhere, limit=2)) == []
+    assert list(await client.list(kind, namespace=other, field_selector=selector, limit=2)) == []
+
+
+def test_a_list_of_one_namespace_by_a_field_selector_is_asked_for_at_its_path_and_says_so() -> None:
+    transport = ScriptedTransport([_page("a"), answer(403, refusal(403, "Forbidden")), _page("n")])
+    nodes = ResourceType("example.com", "v1", "Node", "nodes", is_namespaced=False)
+    selector = FieldSelector({"metadata.namespace": "blue"})
+
+    async def main() -> None:
+        client = Client(RestClient(transport))
+        await client.list(Widget, field_selector=selector)
+        with pytest.raises(ForbiddenError, match=r"^list widgets\.example\.com in blue: 403"):
+            await client.list(Widget, field_selector=selector)
+        await client.list(nodes, field_selector=selector)
+
+    run_virtual(main())
+    assert [request.path for request in transport.requests] == [
+        *["/apis/example.com/v1/namespaces/blue/widgets"] * 2,
+        "/apis/example.com/v1/nodes",
+    ]
+    assert {dict(request.query)["fieldSelector"] for request in transport.requests} == {"metadata.namespace=blue"}
 
 
 @pytest.mark.asyncio

@@ -8,7 +8,7 @@ import pytest
 from reconciler.api import ObjectKey
 from reconciler.client import JsonPatch, StrategicMergePatch
 from reconciler.client.patches import form_of
-from reconciler.errors import ApiError, InvalidError
+from reconciler.errors import ApiError, BadRequestError, InvalidError
 from reconciler.journal import Origin
 
 from .test_docs import _code
@@ -79,6 +79,33 @@ async def test_a_json_patch_happens_whole_or_not_at_all(setting: Setting) -> Non
     assert await client.get(Widget, setting.key()) == patched
     untyped = await client.patch(Widget.resource, setting.key(), JsonPatch().remove((*labels, "example.com/a")))
     assert not untyped["metadata"].get("labels")
+
+
+@pytest.mark.asyncio
+async def test_a_field_that_is_not_there_is_replaced_and_reads_as_null_but_nothing_in_it_does(setting: Setting) -> None:
+    client, key = setting.client, setting.key()
+    await client.create(setting.widget())
+    labels = ("metadata", "labels")
+    patched = await client.patch(Widget, key, JsonPatch().test(labels, None).replace(labels, {"a": "b"}))
+    assert patched.metadata.labels == {"a": "b"}
+    patched = await client.patch(Widget, key, JsonPatch().replace((*labels, "c"), "d"))
+    assert patched.metadata.labels == {"a": "b", "c": "d"}
+    for refused in (
+        JsonPatch().replace(("metadata", "annotations", "a"), "b"),
+        JsonPatch().test(("metadata", "annotations", "a"), None),
+        JsonPatch().remove((*labels, "e")),
+        JsonPatch().move((*labels, "e"), (*labels, "f")),
+    ):
+        with pytest.raises(InvalidError):
+            await client.patch(Widget, key, refused)
+
+
+@pytest.mark.asyncio
+async def test_an_operation_that_lacks_something_is_the_servers_to_refuse(setting: Setting) -> None:
+    await setting.client.create(setting.widget())
+    for operation in ({"op": "frob", "path": "/spec/size"}, {"op": "add", "path": "/nothing/there"}, {"op": "remove"}):
+        with pytest.raises((InvalidError, BadRequestError)):
+            await setting.client.patch(Widget, setting.key(), JsonPatch((operation,)))
 
 
 @pytest.mark.asyncio

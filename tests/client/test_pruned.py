@@ -13,23 +13,21 @@ from hypothesis import strategies as st
 
 from reconciler.api import ObjectKey, ResourceType
 from reconciler.client import Client, JsonPatch, RestClient, StrategicMergePatch
-from reconciler.client.pruned import lost_fields
+from reconciler.client.pruned import Lost, lost_fields
 from reconciler.journal import Journal, Origin, Record, Wrote
 from reconciler.journal.form import decode_line
 from reconciler.journal.sentence import in_words
 from reconciler.testing import run_virtual
 
 from .scripted import ScriptedTransport, answer
-from .test_servers import Setting, Widget, WidgetStatus
+from .test_servers import NAMESPACES, Setting, Widget, WidgetStatus
 
 KIND = ResourceType("example.com", "v1", "Widget", "widgets")
 SECRET = ResourceType("", "v1", "Secret", "secrets")
 META: dict[str, Any] = {"name": "a", "resourceVersion": "2"}
 
 
-def _lost(
-    sent: dict[str, Any], stored: dict[str, Any], *, kind: ResourceType = KIND, subresource: str = ""
-) -> tuple[str, ...]:
+def _lost(sent: dict[str, Any], stored: dict[str, Any], *, kind: ResourceType = KIND, subresource: str = "") -> Lost:
     body = json.dumps({"metadata": META, **stored}).encode()
     return lost_fields(kind, json.dumps(sent).encode(), body, subresource=subresource)
 
@@ -39,10 +37,6 @@ def _lost(
     [
         pytest.param({"spec": {"a": 1, "b": 2}}, {"spec": {"a": 1}}, ("spec.b",), id="a field is gone"),
         pytest.param({"spec": {"a": {"b": {"c": 1}}}}, {"spec": {}}, ("spec.a",), id="the highest path that is gone"),
-        pytest.param({"spec": {"a": 1}}, {"spec": {"a": 2}}, ("spec.a",), id="another value"),
-        pytest.param({"spec": {"a": True}}, {"spec": {"a": False}}, ("spec.a",), id="true became false"),
-        pytest.param({"spec": {"a": {"b": 1}}}, {"spec": {"a": 3}}, ("spec.a",), id="an object became a number"),
-        pytest.param({"spec": {"a": [1]}}, {"spec": {"a": {}}}, ("spec.a",), id="a list became an object"),
         pytest.param({"spec": {"l": ["x", "y"]}}, {"spec": {"l": ["x"]}}, ("spec.l",), id="an element is gone"),
         pytest.param(
             {"spec": {"l": [{"name": "x", "a": 1, "b": 1}, {"name": "y", "b": 1}]}},
@@ -68,7 +62,29 @@ def _lost(
 def test_a_field_that_was_not_kept_is_named(
     sent: dict[str, Any], stored: dict[str, Any], lost: tuple[str, ...]
 ) -> None:
-    assert _lost(sent, stored) == lost
+    assert _lost(sent, stored) == Lost(pruned=lost)
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored", "changed"),
+    [
+        pytest.param({"spec": {"a": 1}}, {"spec": {"a": 2}}, ("spec.a",), id="another value"),
+        pytest.param({"spec": {"a": 0}}, {"spec": {"a": 1}}, ("spec.a",), id="nothing became a default"),
+        pytest.param({"spec": {"cpu": "100m"}}, {"spec": {"cpu": "1"}}, ("spec.cpu",), id="another quantity"),
+        pytest.param({"spec": {"a": True}}, {"spec": {"a": False}}, ("spec.a",), id="true became false"),
+        pytest.param({"spec": {"a": {"b": 1}}}, {"spec": {"a": 3}}, ("spec.a",), id="an object became a number"),
+        pytest.param({"spec": {"a": [1]}}, {"spec": {"a": {}}}, ("spec.a",), id="a list became an object"),
+        pytest.param({"spec": {"l": ["x"]}}, {"spec": {"l": ["y"]}}, ("spec.l",), id="another element"),
+        pytest.param(
+            {"spec": {"l": [{"name": "x", "a": 1}]}}, {"spec": {"l": [{"name": "x", "a": 2}]}}, ("spec.l[].a",),
+            id="another value in an element",
+        ),
+    ],
+)  # fmt: skip
+def test_a_field_that_was_changed_is_named_apart(
+    sent: dict[str, Any], stored: dict[str, Any], changed: tuple[str, ...]
+) -> None:
+    assert _lost(sent, stored) == Lost(changed=changed)
 
 
 @pytest.mark.parametrize(
@@ -96,31 +112,52 @@ def test_a_field_that_was_not_kept_is_named(
             id="what the server alone manages",
         ),
         pytest.param({"spec": {"l": [{"$patch": "delete", "name": "x"}]}}, {"spec": {"l": []}}, id="a directive"),
+        pytest.param(
+            {"spec": {"l": [{"$patch": "replace"}, {"name": "x"}]}},
+            {"spec": {"l": [{"name": "x", "default": 1}]}},
+            id="a directive beside the elements",
+        ),
     ],
 )
 def test_what_the_server_may_do_is_no_loss(sent: dict[str, Any], stored: dict[str, Any]) -> None:
-    assert _lost(sent, stored) == ()
+    assert _lost(sent, stored) == Lost()
 
 
-def test_a_status_write_is_measured_by_its_status_alone() -> None:
-    sent = {"spec": {"a": 1}, "status": {"ready": 1, "gone": 1}}
-    assert _lost(sent, {"status": {"ready": 1}}, subresource="status") == ("status.gone",)
+def test_a_patch_of_status_is_measured_by_all_that_it_asks_for() -> None:
+    sent = {"metadata": {"labels": {"a": "b"}}, "spec": {"a": 1, "b": 1}, "status": {"ready": 1, "gone": 1}}
+    stored = {"spec": {"a": 2}, "status": {"ready": 1}}
+    assert _lost(sent, stored, subresource="status") == Lost(
+        pruned=("metadata.labels", "spec.b", "status.gone"), changed=("spec.a",)
+    )
+
+
+def test_a_whole_object_sent_for_its_status_is_measured_by_that_and_by_what_was_changed_beside_it() -> None:
+    # What the model adds to what was read (spec.b) is no change of the caller's.
+    status = {"ready": 1, "gone": 1, "a.b": 1}
+    sent = {"kind": "Widget", "metadata": META, "spec": {"a": 1, "b": 1}, "statusWord": "x", "status": status}
+    stored = {"spec": {"a": 2}, "statusWord": "y", "status": {"ready": 1}}
+    assert _lost(sent, stored, subresource="status") == Lost(
+        pruned=("status.gone", "status[a.b]"), changed=("spec.a", "statusWord")
+    )
+    # Without a version the object may be an old one, whose other fields were changed by others.
+    sent["metadata"] = {"name": "a"}
+    assert _lost(sent, stored, subresource="status") == Lost(pruned=("status.gone", "status[a.b]"))
 
 
 def test_a_secrets_string_data_goes_into_data_and_is_not_lost() -> None:
     sent = {"stringData": {"a": "b"}}
-    assert _lost(sent, {"data": {"a": "Yg=="}}, kind=SECRET) == ()
-    assert _lost(sent, {"data": {"a": "Yg=="}}) == ("stringData",)
+    assert _lost(sent, {"data": {"a": "Yg=="}}, kind=SECRET) == Lost()
+    assert _lost(sent, {"data": {"a": "Yg=="}}).pruned == ("stringData",)
 
 
 def test_many_paths_are_cut_short_and_counted() -> None:
-    lost = _lost({"spec": {f"f{number:02}": 1 for number in range(25)}}, {"spec": {}})
+    lost = _lost({"spec": {f"f{number:02}": 1 for number in range(25)}}, {"spec": {}}).pruned
     assert lost == (*(f"spec.f{number:02}" for number in range(10)), "15 more")
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"kind": "Status"}', b'{"kind": "Status", "metadata": {"a": 1}}'])
 def test_an_answer_that_is_no_object_says_nothing_about_fields(body: bytes) -> None:
-    assert lost_fields(KIND, b'{"spec": {"a": 1}}', body) == ()
+    assert lost_fields(KIND, b'{"spec": {"a": 1}}', body) == Lost()
 
 
 def test_a_loss_is_logged_once_for_each_kind_and_field_and_recorded_each_time_without_values(
@@ -155,9 +192,12 @@ def test_a_loss_is_logged_once_for_each_kind_and_field_and_recorded_each_time_wi
 def test_the_journal_tells_what_was_lost_and_keeps_it_in_its_file() -> None:
     record = Wrote(
         id=1, causes=(), at=0, scope="w", key="k", verb="patch", target="widgets default/a", old_version="",
-        new_version="2", code=200, pruned=("spec.shape", "spec.size"),
+        new_version="2", code=200, pruned=("spec.shape", "spec.size"), changed=("spec.color",), group="example.com",
     )  # fmt: skip
-    said = "patch widgets default/a: 200, version - -> 2; not kept as sent: spec.shape, spec.size"
+    said = (
+        "patch widgets default/a: 200, version - -> 2; dropped by the server: spec.shape, spec.size; "
+        "changed by the server: spec.color"
+    )
     assert in_words(record, str) == said
     assert decode_line(msgspec.json.encode(record)) == record
 
@@ -174,11 +214,15 @@ async def test_a_patch_that_is_answered_200_while_its_field_was_pruned_is_report
         await client.patch(Widget, setting.key(), {"spec": {"shape": "round", "size": 2}})
         await client.status.patch(Widget, setting.key(), {"spec": {"size": 9}, "status": {"ready": 1, "gone": "x"}})
         await client.patch(Widget, setting.key(), JsonPatch().add("/spec/shape", "round"))
-    assert [(record.code, record.pruned) for record in setting.wrote] == [
-        (201, ("status",)),
-        (200, ("spec.shape",)),
-        (200, ("status.gone",)),
-        (200, ("spec.shape",)),
+        changed = await client.get(Widget, setting.key())
+        changed.spec.size = 7
+        await client.status.update(changed)
+    assert [(record.code, record.pruned, record.changed) for record in setting.wrote] == [
+        (201, ("status",), ()),
+        (200, ("spec.shape",), ()),
+        (200, ("status.gone",), ("spec.size",)),
+        (200, ("spec.shape",), ()),
+        (200, (), ("spec.size",)),
     ]
     said = [record.message for record in caplog.records if "did not keep" in record.message]
     assert [text.partition("sent in ")[2].partition(" (")[0] for text in said] == [
@@ -186,6 +230,28 @@ async def test_a_patch_that_is_answered_200_while_its_field_was_pruned_is_report
         "spec.shape",
         "status.gone",
     ]
+
+
+@pytest.mark.asyncio
+async def test_a_value_that_the_server_changes_is_reported_without_the_values(
+    setting: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, name = setting.client, f"{setting.namespace}-x"
+    label = "kubernetes.io/metadata.name"
+    with caplog.at_level(logging.WARNING, "reconciler.client"):
+        # The server keeps this label at the namespace's own name, whatever a write says.
+        made = await client.create({"metadata": {"name": name, "labels": {label: "hunter2"}}}, resource=NAMESPACES)
+        await client.update(
+            {**made, "metadata": {**made["metadata"], "labels": {label: "hunter2"}}}, resource=NAMESPACES
+        )
+        await client.patch(NAMESPACES, ObjectKey("", name), {"metadata": {"labels": {label: "hunter2"}}})
+    assert made["metadata"]["labels"][label] == name
+    assert [(record.pruned, record.changed) for record in setting.wrote] == [((), (f"metadata.labels[{label}]",))] * 3
+    said = [record.message for record in caplog.records if "the server changed what was sent in" in record.message]
+    assert [text.partition(" (")[0] for text in said] == [
+        f"create namespaces {name}: the server changed what was sent in metadata.labels[{label}]"
+    ]
+    assert "hunter2" not in caplog.text
 
 
 @pytest.mark.asyncio
@@ -220,8 +286,9 @@ JSON_VALUES = st.recursive(
 def test_an_object_that_comes_back_as_it_was_sent_loses_nothing_and_any_other_is_no_crash(
     sent: Any, other: Any
 ) -> None:
-    assert _lost({"spec": sent}, {"spec": sent}) == ()
-    paths = _lost({"spec": sent}, {"spec": other})
+    assert _lost({"spec": sent}, {"spec": sent}) == Lost()
+    lost = _lost({"spec": sent}, {"spec": other})
+    paths = (*lost.pruned, *lost.changed)
     assert all(path.startswith("spec") or path.endswith(" more") for path in paths)
 
 

@@ -3,20 +3,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from reconciler.api import ObjectKey, ResourceType
-from reconciler.client import HttpRequest, RestClient
+from reconciler.apiserver import ApiServer
+from reconciler.client import (
+    AiohttpTransport,
+    Client,
+    ClientConfig,
+    HttpRequest,
+    HttpResponse,
+    RestClient,
+    RestMapper,
+    ServerWarning,
+)
+from reconciler.clock import LoopWallClock
 from reconciler.errors import (
     ConnectionFailedError,
     ExpiredError,
     InvalidError,
+    NoMatchError,
     NotFoundError,
     ServerTimeoutError,
     TooManyRequestsError,
 )
-from reconciler.testing import run_virtual
+from reconciler.testing import InProcessTransport, run_virtual
 
 from .scripted import ScriptedTransport, answer, refusal
 
@@ -169,18 +182,51 @@ def test_waiting_is_bounded_and_then_the_429_is_raised(call: Call) -> None:
     assert caught.value.status.retry_after_seconds == 2.0
 
 
+@pytest.mark.parametrize("code", [500, 503, 504])
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda rest: rest.get(WIDGETS, KEY), id="get"),
+        pytest.param(lambda rest: rest.create(WIDGETS, "default", b"{}"), id="create"),
+        pytest.param(lambda rest: rest.patch(WIDGETS, KEY, b"{}"), id="patch"),
+        pytest.param(_first_line, id="watch"),
+    ],
+)
+def test_a_5xx_that_names_a_time_is_waited_out_and_said(
+    call: Call, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = answer(code, refusal(code, "InternalError", "hunter2"), retry_after="2")
+    transport = ScriptedTransport([refused, refused, answer(200, {"a": 1})])
+    run_virtual(_await(call(RestClient(transport))))
+    assert transport.asked_at == [0.0, 2.0, 4.0]
+    assert transport.requests[0] == transport.requests[2]
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        f"the server answers {code} and asks to wait 2 s; wait {number} of 10 at most" for number in (1, 2)
+    ]
+    assert "hunter2" not in caplog.text
+
+
+def test_a_short_wait_is_not_said(caplog: pytest.LogCaptureFixture) -> None:
+    busy = answer(429, refusal(429, "TooManyRequests"), retry_after="1")
+    run_virtual(RestClient(ScriptedTransport([busy, answer(200, {})])).get(WIDGETS, KEY))
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize(
     "refused",
     [
         pytest.param(answer(429, refusal(429, "TooManyRequests")), id="a 429 that names no time"),
         pytest.param(answer(429, refusal(429, "TooManyRequests"), retry_after="31"), id="a 429 that asks for too long"),
-        pytest.param(answer(503, refusal(503, "ServiceUnavailable"), retry_after="1"), id="a 503"),
-        pytest.param(answer(504, refusal(504, "Timeout"), retry_after="1"), id="a 504"),
+        pytest.param(answer(503, refusal(503, "ServiceUnavailable")), id="a 503 that names no time"),
+        pytest.param(
+            answer(504, refusal(504, "Timeout", retryAfterSeconds=1)), id="a 504 that names a time in its body alone"
+        ),
+        pytest.param(answer(404, refusal(404, "NotFound", name="a"), retry_after="1"), id="a 404"),
     ],
 )
 def test_nothing_else_is_waited_out(refused: Any) -> None:
     transport = ScriptedTransport([refused])
-    with pytest.raises((TooManyRequestsError, ServerTimeoutError)) as caught:
+    with pytest.raises((TooManyRequestsError, ServerTimeoutError, NotFoundError)) as caught:
         run_virtual(RestClient(transport).get(WIDGETS, KEY))
     assert caught.value.status.retry_after_seconds in {None, 1.0, 31.0}
     assert len(transport.requests) == 1
@@ -218,3 +264,82 @@ def test_closing_closes_the_transport() -> None:
     transport = ScriptedTransport()
     run_virtual(RestClient(transport).aclose())
     assert transport.is_closed
+
+
+@pytest.mark.parametrize("name", [".", "..", "../x", "a/b", "/", "a%2fb"])
+def test_a_name_that_could_reach_into_another_path_is_refused_before_it_is_sent(name: str) -> None:
+    transport = ScriptedTransport()
+    rest = RestClient(transport)
+    calls: list[Any] = [
+        rest.get(WIDGETS, ObjectKey("default", name)),
+        rest.get(WIDGETS, ObjectKey(name, "a")),
+        rest.get(WIDGETS, KEY, subresource=name),
+        rest.list_page(WIDGETS, namespace=name),
+        rest.create(WIDGETS, name, b"{}"),
+        rest.update(WIDGETS, ObjectKey("default", name), b"{}"),
+        rest.patch(WIDGETS, ObjectKey("default", name), b"{}"),
+        rest.delete(WIDGETS, ObjectKey("default", name)),
+        rest.delete_collection(WIDGETS, name),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"is no name for widgets\.example\.com: it is '\.' or '\.\.', or has '/'"):
+            run_virtual(call)
+    assert transport.requests == []
+
+
+@pytest.mark.parametrize("name", ["a.b", "...", "system:node:a", "a b", "x?y#z"])
+def test_other_names_go_to_the_server_encoded(name: str) -> None:
+    path = _asked(lambda rest: rest.get(WIDGETS, ObjectKey("default", name))).path
+    assert path == f"/apis/example.com/v1/namespaces/default/widgets/{quote(name, safe='')}"
+
+
+@pytest.mark.parametrize("wrong", [0, -1, -0.5, float("nan")])
+def test_a_time_out_that_is_over_before_it_begins_is_refused(wrong: float) -> None:
+    for make in (
+        lambda: RestClient(ScriptedTransport(), timeout_seconds=wrong),
+        lambda: RestMapper(ScriptedTransport(), timeout_seconds=wrong),
+        lambda: AiohttpTransport(ClientConfig.for_host("http://a"), timeout_seconds=wrong),
+    ):
+        with pytest.raises(ValueError, match="timeout_seconds"):
+            make()
+
+
+def test_a_warning_callback_that_fails_does_not_make_a_stored_write_fail(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_: ServerWarning) -> None:
+        raise RuntimeError("hunter2")
+
+    transport = ScriptedTransport([answer(201, {}, warning='299 - "one", 299 - "two"')])
+    answered = run_virtual(RestClient(transport, on_warning=fail).create(WIDGETS, "default", b"{}"))
+    assert answered.status == 201
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert said == ["create widgets.example.com in default: on_warning failed (RuntimeError)"] * 2
+    assert "hunter2" not in caplog.text
+
+
+def test_a_404_of_a_path_is_said_once_and_names_the_subresource_too() -> None:
+    transport = ScriptedTransport([HttpResponse(404, {}, b"404 page not found\n")])
+    with pytest.raises(NoMatchError) as caught:
+        run_virtual(RestClient(transport).get(WIDGETS, KEY, subresource="scale"))
+    assert str(caught.value) == (
+        "get scale of widgets.example.com default/a: 404 page not found; is the kind installed there, served in this "
+        "version, and has it that subresource?"
+    )
+
+
+def test_a_get_may_ask_for_a_version() -> None:
+    assert _asked(lambda rest: rest.get(WIDGETS, KEY, resource_version="0")).query == (("resourceVersion", "0"),)
+
+
+def test_a_subresource_without_a_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="a subresource has a name"):
+        Client(RestClient(ScriptedTransport())).subresource("")
+
+
+def test_the_transport_in_process_is_used_like_the_others() -> None:
+    async def main() -> bytes:
+        async with InProcessTransport(ApiServer(wall=LoopWallClock())) as transport:
+            return await RestClient(transport).list_page(
+                ResourceType("", "v1", "Namespace", "namespaces", is_namespaced=False)
+            )
+
+    assert b'"NamespaceList"' in run_virtual(main())

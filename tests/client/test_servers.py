@@ -441,3 +441,20 @@ async def test_a_new_kind_can_be_listed_as_soon_as_it_is_established(real_server
             kind = ResourceType("client.example.com", "v1", names["kind"], plural)
             await _install(client, crd, kind)
             assert (await client.list(kind)).items == ()
+
+
+async def test_a_read_may_be_content_with_an_older_state_or_want_one_moment(setting: Setting) -> None:
+    client = setting.client
+    created = await client.create(setting.widget())
+    version = created.metadata.resource_version
+    assert (await client.get(Widget, setting.key(), resource_version=version)).spec.size == 1
+    first = await client.list(Widget, namespace=setting.namespace)
+    await client.create(setting.widget("b"))
+    listed = await client.list(
+        Widget, namespace=setting.namespace, resource_version=first.resource_version, resource_version_match="Exact"
+    )
+    assert ([each.metadata.name for each in listed], listed.resource_version) == (["a"], first.resource_version)
+    anything = await client.list(
+        Widget, namespace=setting.namespace, resource_version=version, resource_version_match="NotOlderThan", limit=1
+    )
+    assert "a" in [each.metadata.name for each in anything]

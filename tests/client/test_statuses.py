@@ -16,6 +16,7 @@ from reconciler.errors import (
     ForbiddenError,
     InvalidError,
     MethodNotAllowedError,
+    NoMatchError,
     NotFoundError,
     ServerTimeoutError,
     StatusCause,
@@ -30,7 +31,7 @@ from reconciler.errors import (
         (400, "BadRequest", BadRequestError),
         (401, "Unauthorized", UnauthorizedError),
         (403, "Forbidden", ForbiddenError),
-        (404, "NotFound", NotFoundError),
+        (404, "NotFound", NoMatchError),
         (405, "MethodNotAllowed", MethodNotAllowedError),
         (409, "AlreadyExists", AlreadyExistsError),
         (409, "Conflict", ConflictError),
@@ -49,6 +50,20 @@ from reconciler.errors import (
 )
 def test_code_and_reason_decide_the_kind_of_error(code: int, reason: str, kind: type[ApiError]) -> None:
     assert type(api_error(ApiStatus(code, reason))) is kind
+
+
+@pytest.mark.parametrize(
+    ("details", "kind"),
+    [
+        pytest.param({"name": "a", "kind": "widgets"}, NotFoundError, id="an object is not there"),
+        pytest.param({"kind": "widgets"}, NoMatchError, id="a kind is not there"),
+        pytest.param({}, NoMatchError, id="a path is not there"),
+    ],
+)
+def test_a_404_is_told_apart_where(details: dict[str, Any], kind: type[ApiError]) -> None:
+    error = api_error(ApiStatus(404, "NotFound", details=details))
+    assert type(error) is kind
+    assert ("is the kind installed there" in str(error)) is (kind is NoMatchError)
 
 
 def test_an_invalid_object_names_its_fields() -> None:
@@ -94,12 +109,16 @@ def test_the_time_to_wait_comes_from(headers: dict[str, str], details: dict[str,
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        pytest.param(b"404 page not found\n", "404 page not found", id="plain text"),
+        pytest.param(b"404 page not found\n", "page not found", id="plain text, which begins with the code"),
         pytest.param(b"<html>\n<body>gone</body>", "<html>", id="a page"),
         pytest.param(b"", "", id="nothing"),
         pytest.param(b"\xff\xfe", "��", id="no text at all"),
         pytest.param(b"x" * 5000, "x" * 200, id="a long line"),
-        pytest.param(b"[1]", "[1]", id="other JSON"),
+        pytest.param(b"[1]", "the answer is JSON, and no Status", id="other JSON"),
+        pytest.param(b'{"data": {"token": "hunter2"}}', "the answer is JSON, and no Status", id="an object"),
+        pytest.param(b'{"data": {"token": "hunter2', "the answer is half a JSON document", id="half an object"),
+        pytest.param(b'{"message": "no route", "data": "hunter2"}', "no route", id="a proxy's words"),
+        pytest.param(b'{"error": "no backend"}', "no backend", id="other words of a proxy"),
     ],
 )
 def test_a_body_that_is_no_status_becomes_a_short_message(body: bytes, message: str) -> None:

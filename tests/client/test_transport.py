@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -334,10 +334,97 @@ async def test_closing_breaks_open_streams() -> None:
     ):
         assert await anext(stream.lines) == b"one"
         await transport.aclose()
-        with pytest.raises(ConnectionFailedError, match="the connection"):
+        with pytest.raises(ConnectionFailedError, match=r"GET 127\.0\.0\.1:\d+: the transport is closed"):
             await anext(stream.lines)
         with pytest.raises(ConnectionFailedError, match="the transport is closed"):
             await transport.send(HttpRequest("GET", "/"))
+
+
+async def test_closing_ends_a_request_under_way_and_says_so() -> None:
+    entered = asyncio.Event()
+
+    async def handler(_: web.Request) -> web.Response:
+        entered.set()
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with _serving(handler) as host:
+        transport = _transport(host)
+        asked = asyncio.create_task(transport.send(HttpRequest("GET", "/")))
+        await entered.wait()
+        await transport.aclose()
+        with pytest.raises(ConnectionFailedError, match=r"^GET 127\.0\.0\.1:\d+: the transport is closed$") as caught:
+            await asked
+        assert not caught.value.is_unsent
+        with pytest.raises(ConnectionFailedError, match="the transport is closed") as later:
+            await transport.send(HttpRequest("POST", "/"))
+        assert later.value.is_unsent
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_that_found_no_free_connection_says_that_it_was_not_sent(method: str) -> None:
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.method)
+        if request.path != "/stream":
+            return web.Response()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await asyncio.sleep(60)
+        return response
+
+    async with (
+        _serving(handler) as host,
+        _transport(host, connections_max=2) as transport,
+        transport.stream(HttpRequest("GET", "/stream")),
+        AsyncExitStack() as stack,
+    ):
+        await stack.enter_async_context(transport.stream(HttpRequest("GET", "/stream")))
+        # Given streams on all connections, when one more request is made,
+        with pytest.raises(ConnectionFailedError) as caught:
+            await transport.send(HttpRequest(method, "/", timeout_seconds=0.1))
+        # then it fails unsent, and the limit is named,
+        assert caught.value.is_unsent
+        assert "no connection was free within 0.1 s: all 2 of this transport are in use (connections_max)" in str(
+            caught.value
+        )
+        assert len(asked) == 2
+        # and as soon as one is free, the next comes through.
+        await stack.aclose()
+        assert (await transport.send(HttpRequest(method, "/", timeout_seconds=5))).status == 200
+
+
+async def test_more_streams_than_a_hundred_leave_room_for_requests() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.path != "/stream":
+            return web.Response()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await asyncio.sleep(60)
+        return response
+
+    async with _serving(handler) as host, _transport(host) as transport, AsyncExitStack() as stack:
+        for _ in range(120):
+            await stack.enter_async_context(transport.stream(HttpRequest("GET", "/stream")))
+        assert (await transport.send(HttpRequest("GET", "/", timeout_seconds=5))).status == 200
+
+
+async def test_only_a_request_that_left_may_have_happened() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    # Given a server that takes the request and gives no answer, it may have happened;
+    async with _serving(handler) as host, _transport(host) as transport:
+        with pytest.raises(ConnectionFailedError, match=r"no answer within 0\.1 s") as caught:
+            await transport.send(HttpRequest("POST", "/", timeout_seconds=0.1))
+        assert not caught.value.is_unsent
+    # where nobody listens any more, it has not.
+    async with _transport(host) as transport:
+        with pytest.raises(ConnectionFailedError, match="connection refused") as caught:
+            await transport.send(HttpRequest("POST", "/"))
+        assert caught.value.is_unsent
 
 
 async def test_a_cancelled_request_lets_the_cancellation_through() -> None:

@@ -216,6 +216,22 @@ async def test_a_patch_writes_object_and_status_each_only_if_it_changed(setting:
 
 
 @asynchronous
+async def test_a_status_that_a_patch_leaves_to_the_next_pass_is_no_warning_and_one_that_is_lost_is(
+    setting: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    def both(widget: Widget) -> None:
+        widget.spec.size = 4
+        widget.status = WidgetStatus(ready=4)
+
+    await create_or_patch(setting.client, setting.widget(), both)
+    assert (setting.wrote[-1].pruned, caplog.records) == (("status",), [])
+    await create_or_update(setting.client, setting.widget("b"), both)
+    assert [record.message.partition(" (")[0] for record in caplog.records] == [
+        f"create widgets {setting.namespace}/b: the server did not keep what was sent in status"
+    ]
+
+
+@asynchronous
 async def test_after_the_object_its_status_is_patched_on_the_version_just_written(setting: Setting) -> None:
     first = await setting.client.create(setting.widget())
 
