@@ -172,7 +172,7 @@ class Reflector:
                 timeout_seconds=_LIST_TIMEOUT_SECONDS,
                 accept=self._options.accept_list,
             )
-            page = decode_page(body, self._read)
+            page = decode_page(body, self._read, doing=f"list {self.name}")
         except ReconcilerError as error:
             self._failed(error)
             return

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgspec
@@ -41,6 +42,15 @@ def test_a_cluster_scoped_object_that_was_never_changed_has_empty_fields() -> No
 
 def test_equal_namespaces_are_one_string() -> None:
     assert encoded().key.namespace is encoded(name="b").key.namespace
+
+
+@pytest.mark.parametrize("make", [EncodedObject.from_json, EncodedObject.from_change])
+def test_metadata_which_everybody_shares_cannot_be_changed(make: Callable[[bytes], EncodedObject]) -> None:
+    a = make(b'{"metadata":{"name":"a","labels":{"x":"1"},"annotations":{"y":"2"}}}')
+    for shared in (a.metadata.labels, a.metadata.annotations):
+        with pytest.raises(TypeError):
+            shared["x"] = "EVIL"  # type: ignore[index]  # the error is the test
+    assert dict(a.metadata.labels) == {"x": "1"}
 
 
 def test_metadata_is_decoded_once_and_typed() -> None:
