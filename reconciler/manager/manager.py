@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from random import Random
 
+from opentelemetry.metrics import Meter
+
 from reconciler.api import KubeObject, ResourceType
 from reconciler.cache import RESYNC, WARN_ABOVE_BYTES, Cache, CachedReader, KindOptions
 from reconciler.client import Client, OwnWrites, RestClient, Transport
@@ -16,7 +18,7 @@ from reconciler.errors import ConfigurationError
 from reconciler.instant import Clock, WallClock
 from reconciler.journal import Journal
 from reconciler.manager.runnables import Group, Runnable, Runnables
-from reconciler.observe import Check, HealthServer
+from reconciler.observe import Check, HealthServer, export_cache
 from reconciler.recorder import EventRecorder
 
 __all__ = ["Manager"]
@@ -54,6 +56,7 @@ class Manager:
         warn_above_bytes: int | None = WARN_ABOVE_BYTES,
         resync: timedelta | None = RESYNC,
         own_writes_timeout: timedelta = timedelta(seconds=10),
+        meter: Meter | None = None,
     ) -> None:
         """
         Wire the parts; nothing runs before `run`.
@@ -73,6 +76,7 @@ class Manager:
             warn_above_bytes: The log warns of an unscoped kind that holds more; None never.
             resync: How often controllers see every object again though nothing changed; None never; see `Cache`.
             own_writes_timeout: How long a read of `cached_reader` with `after_own_writes=True` waits.
+            meter: An OpenTelemetry meter that exports what the cache holds (`reconciler.observe.export_cache`).
         """
         self.clock: Clock = clock or LoopClock()
         self.wall: WallClock = wall or SystemWallClock()
@@ -93,6 +97,8 @@ class Manager:
             warn_above_bytes=warn_above_bytes,
             resync=resync,
         )
+        if meter is not None:
+            export_cache(self.cache, meter)
         self.cached_reader = CachedReader(self.cache, client=self.client, own_writes_timeout=own_writes_timeout)
         self._controllers: dict[str, Controller] = {}
         self._runnables = Runnables(grace)
