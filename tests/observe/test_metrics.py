@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
@@ -44,7 +45,9 @@ def test_objects_and_bytes_of_each_kind_are_exported_until_it_is_released() -> N
             # Given two kinds that somebody reads,
             before = await manager.cached_reader.list(Namespace)
             await manager.cached_reader.list(CustomResourceDefinition)
-            first = collected(reader)
+            # (collected in another thread, as exporters do)
+            with ThreadPoolExecutor(1) as thread:
+                first = thread.submit(collected, reader).result()
             assert first["reconciler_cache_objects"][NAMESPACE] == len(before)
             assert first["reconciler_cache_objects"][("apiextensions.k8s.io", "v1", "CustomResourceDefinition")] == 0
             # when an object is made,
