@@ -30,20 +30,21 @@ class LoopClock:
     tells its time as a float of seconds of its own, whole nanoseconds are exact for the first 104 days of its count.
     """
 
-    __slots__ = ("_loop", "_read")
+    __slots__ = ("_is_unbound", "_read")
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_unbound: Callable[[], bool] = lambda: True
         self._read: Callable[[], Instant] = _monotonic
 
     def now(self) -> Instant:
         """Return the loop's present moment, to the nearest nanosecond."""
-        if self._loop is None or self._loop.is_closed():
+        if self._is_unbound():
             self._bind()
         return self._read()
 
     def _bind(self) -> None:
-        loop = self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        self._is_unbound = loop.is_closed
         # The queue reads this clock several times for each key: what asyncio's own loops read is read directly.
         is_plain = isinstance(loop, asyncio.BaseEventLoop) and type(loop).time is asyncio.BaseEventLoop.time
         self._read = _monotonic if is_plain else lambda: Instant(round(loop.time() * 1_000_000_000))

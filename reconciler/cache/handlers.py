@@ -22,8 +22,8 @@ class Handlers:
     """
     The handlers of one kind, in the order in which they were added.
 
-    A handler may add and remove handlers while it is told. `tell` takes those that were there when the change was put
-    into the store: who came later began with a store that had all of it.
+    A handler may add and remove handlers while it is told. `tell` takes those that were there when it was called, just
+    after the change was put into the store: who came later began with a store that had all of it.
     """
 
     def __init__(self, kind: str) -> None:
@@ -31,6 +31,8 @@ class Handlers:
         self._kind = kind
         # By a token each: one function may be added twice, and be removed and added again while it is told.
         self._by_token: dict[object, Handler] = {}
+        # The same, as `tell` goes through them: a copy, so that a handler may add and remove handlers.
+        self._told: tuple[tuple[object, Handler], ...] = ()
 
     def __len__(self) -> int:
         return len(self._by_token)
@@ -53,30 +55,30 @@ class Handlers:
         # Not before: a handler sees an object's creation first.
         token = object()
         self._by_token[token] = handler
+        self._told = tuple(self._by_token.items())
         return lambda: self._remove(token)
 
-    def now(self) -> tuple[object, ...]:
-        """Return who is there now, for `tell`."""
-        return tuple(self._by_token)
-
-    def tell(self, tokens: tuple[object, ...], event: Event) -> None:
-        """Tell those of `tokens` that are still there."""
-        for token in tokens:
-            handler = self._by_token.get(token)
-            if handler is None:
-                continue
-            try:
-                handler(event)
-            except Exception as error:
-                self._note(error, event)
-                raise
+    def tell(self, events: Iterable[Event]) -> None:
+        """Tell those who are there now of each event, unless they are gone when it is their turn."""
+        told, by_token = self._told, self._by_token
+        for event in events:
+            for token, handler in told:
+                if token not in by_token:
+                    continue
+                try:
+                    handler(event)
+                except Exception as error:
+                    self._note(error, event)
+                    raise
 
     def clear(self) -> None:
         """Remove all."""
         self._by_token.clear()
+        self._told = ()
 
     def _remove(self, token: object) -> None:
         self._by_token.pop(token, None)
+        self._told = tuple(self._by_token.items())
 
     def _note(self, error: Exception, event: Event) -> None:
         error.add_note(f"raised by a handler of {self._kind} that was told: {event.verb} {event.key}")

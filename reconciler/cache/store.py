@@ -135,6 +135,11 @@ class Store:
         return self._bytes
 
     @property
+    def has_unreadable(self) -> bool:
+        """Whether there is any of `unreadable`."""
+        return bool(self._unreadable)
+
+    @property
     def unreadable(self) -> tuple[Unreadable, ...]:
         """The objects whose present state could not be read, or not be put into an index."""
         return tuple(self._unreadable.values())
@@ -173,7 +178,8 @@ class Store:
             raise ConfigurationError(f"there is an index named {name!r} already; give one another name")
         self._indexes[name] = Index(function)
         for item in self._objects.values():
-            self._put_into(name, self._indexes[name], item)
+            if why := self._indexes[name].put(item):
+                self._is_not_in(name, item.key, why)
 
     def has_index(self, name: str) -> bool:
         """Whether there is an index of that name."""
@@ -227,20 +233,23 @@ class Store:
             raise ValueError(f"no index is named {name!r}; there are: {there}")
         return index
 
-    def _put(self, new: EncodedObject, *, is_initial: bool = False) -> Event:
+    def _put(self, new: EncodedObject, is_initial: bool = False) -> Event:
         key = new.key
         old = self._objects.get(key)
         self._objects[key] = new
-        self._bytes += len(new.body) - (len(old.body) if old else 0)
         if self._unreadable:
             self._unreadable.pop(key, None)
         for name, index in self._indexes.items():
-            self._put_into(name, index, new)
-        return CreateEvent(new, is_initial) if old is None else UpdateEvent(old, new)
+            if why := index.put(new):
+                self._is_not_in(name, new.key, why)
+        if old is None:
+            self._bytes += len(new.body)
+            return CreateEvent(new, is_initial)
+        self._bytes += len(new.body) - len(old.body)
+        return UpdateEvent(old, new)
 
-    def _put_into(self, name: str, index: Index, item: EncodedObject) -> None:
-        if why := index.put(item):
-            self._unreadable[item.key] = Unreadable(item.key, f"not in index {name!r}: {why}", is_held=True)
+    def _is_not_in(self, name: str, key: ObjectKey, why: str) -> None:
+        self._unreadable[key] = Unreadable(key, f"not in index {name!r}: {why}", is_held=True)
 
     def _drop(self, key: ObjectKey) -> EncodedObject | None:
         self._unreadable.pop(key, None)
@@ -275,7 +284,7 @@ class Store:
         self._unreadable = {
             key: item for key, item in self._unreadable.items() if whole.namespace and key.namespace != whole.namespace
         }
-        events = [self._put(new, is_initial=is_initial) for new in whole.objects]
+        events = [self._put(new, is_initial) for new in whole.objects]
         self._unreadable |= unread
         for old in gone:
             self._drop(old.key)

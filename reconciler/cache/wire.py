@@ -6,13 +6,13 @@ Everything returned owns its bytes: nothing pins the page or the line that it ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
 
 from reconciler.api import EncodedObject, ObjectKey
+from reconciler.cache.options import Read
 from reconciler.cache.store import Unreadable
 from reconciler.client import api_error, parse_status
 from reconciler.errors import ApiError, MalformedObjectError
@@ -63,14 +63,14 @@ class Bookmark:
 
 
 _CHANGE_TYPES = {each.value: each for each in ChangeType}
+_BEGINNINGS = {f'{{"type":"{each.value}","object":{{'.encode(): each for each in ChangeType}
+_TYPE_AT = len('{"type":')
 
 Line = Change | UnreadableChange | Bookmark | ApiError
 """What one line of a watch says; an `ApiError` is an ERROR event, after which the server ends the watch."""
 
 
-def decode_page(
-    body: bytes, read: Callable[[msgspec.Raw], EncodedObject] = EncodedObject.from_json, *, doing: str = ""
-) -> Page:
+def decode_page(body: bytes, read: Read = EncodedObject.from_json, *, doing: str = "") -> Page:
     """
     Return the page that `body` holds; an object that `read` refuses is named in it, and the others are there.
 
@@ -95,17 +95,29 @@ def decode_page(
     return Page(objects, wire.metadata.resource_version, wire.metadata.continue_ or "", unreadable)
 
 
-def decode_line(
-    line: bytes, *, doing: str, read: Callable[[msgspec.Raw], EncodedObject] = EncodedObject.from_json
-) -> Line:
+def decode_line(line: bytes, *, doing: str, read: Read = EncodedObject.from_json) -> Line:
     """
     Return what one line of a watch says; `doing` names the watch in words, for errors.
 
     Raises:
         MalformedObjectError: It is no watch event, or one of an unknown type.
     """
+    start = line.find(b":", _TYPE_AT) + 1
+    change_type = _BEGINNINGS.get(line[: start + 1])
     try:
-        said, version = _decode(line, doing, read)
+        if change_type is not None and line.endswith(b"}}"):
+            # Nearly every line: nothing but type and object, in this order. Then the object is cut out and not looked
+            # for, which spares a pass over the line: 0.8 of 3.5 microseconds for 2 KiB. If something else follows it,
+            # what is cut out is not JSON, and `read` refuses it.
+            body = line[start:-1]
+            try:
+                changed = read(body)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                said, version = _decode_refused(line, body, error, doing, read)
+            else:
+                said, version = Change(change_type, changed), changed.resource_version
+        else:
+            said, version = _decode(line, doing, read)
     except (msgspec.DecodeError, ValueError) as error:
         # A codec error quotes bytes of the object.
         reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
@@ -115,7 +127,17 @@ def decode_line(
     return said
 
 
-def _decode(line: bytes, doing: str, read: Callable[[msgspec.Raw], EncodedObject]) -> tuple[Line, str]:
+def _decode_refused(line: bytes, body: bytes, error: Exception, doing: str, read: Read) -> tuple[Line, str]:
+    """Return what a line says whose object, cut out as `body`, was refused with `error`."""
+    wire = _line.decode(line)
+    if bytes(wire.object) != body:
+        return _decode(line, doing, read)
+    # Not read again: a transform of the user's own may have refused it.
+    unreadable, version = _unreadable(wire.object, error)
+    return UnreadableChange(_CHANGE_TYPES[wire.type], unreadable, version), version or "none"
+
+
+def _decode(line: bytes, doing: str, read: Read) -> tuple[Line, str]:
     wire = _line.decode(line)
     change_type = _CHANGE_TYPES.get(wire.type)
     if change_type is None:
@@ -138,9 +160,7 @@ def _decode_other(wire: _Line, doing: str) -> tuple[Line, str]:
     raise ValueError(f"{wire.type!r} is no type of a change")
 
 
-def _read_all(
-    items: list[msgspec.Raw], read: Callable[[msgspec.Raw], EncodedObject]
-) -> tuple[tuple[EncodedObject, ...], tuple[Unreadable, ...]]:
+def _read_all(items: list[msgspec.Raw], read: Read) -> tuple[tuple[EncodedObject, ...], tuple[Unreadable, ...]]:
     try:
         return tuple(map(read, items)), ()
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -160,15 +160,23 @@ class Controller:
         sighting: Sighting | None = None,
     ) -> None:
         """See `Sink.seen`."""
-        loudness = _LOUD if sighting is None else loudness_of(event)
+        loudness = _LOUD if sighting is None or event.verb != "update" else loudness_of(event)
         if loudness is _QUIET:
             event = msgspec.structs.replace(event, is_quiet=True)
         self.journal.append(event)
-        waiting = None if sighting is None else Waiting(event, loudness, sighting)
+        owing = self._owing
         for request in requests:
             if sighting is not None and sighting.is_primary:
-                self._drop_if_gone(request, event, sighting)
-            self._ask(request, event, waiting, priority)
+                owed = owing.identify(request, event, sighting)
+                if owed is not None:
+                    self._lose_object(request, event, owed)
+            if not owing.is_free(request):
+                waiting = None if sighting is None else Waiting(event, loudness, sighting)
+                self._ask(request, event, waiting, priority)
+            elif priority is None:
+                self.queue.add(request, causes=(event.id,))
+            else:
+                self.queue.add_with_opts((request,), priority=priority, causes=(event.id,))
 
     def add_source(self, source: Source) -> None:
         """
@@ -406,10 +414,7 @@ class Controller:
         owed = self._owing.standing(key, self.clock)
         answer = waiting.can_wait(owed.mode) if owed is not None and waiting is not None else False
         if owed is None or answer is False or waiting is None:
-            if priority is None:
-                self.queue.add(key, causes=causes)
-            else:
-                self.queue.add_with_opts((key,), priority=priority, causes=causes)
+            self.queue.add_with_opts((key,), priority=priority, causes=causes)
             return
         self.queue.hold(key, owed.due_at, causes=causes)
         if answer is None:
@@ -421,10 +426,8 @@ class Controller:
             if not is_quiet:
                 self.queue.add(key, causes=(waiting.event.id,))
 
-    def _drop_if_gone(self, key: Request, event: EventSeen, sighting: Sighting) -> None:
-        owed = self._owing.identify(key, event, sighting)
-        if owed is not None:
-            self._owe(key, None, "object gone", owed.due_at, (event.id,), withdrew=self._withdraw(key, owed))
+    def _lose_object(self, key: Request, event: EventSeen, owed: OwedTime) -> None:
+        self._owe(key, None, "object gone", owed.due_at, (event.id,), withdrew=self._withdraw(key, owed))
 
     def _lose_what_is_owed(self) -> None:
         for key, owed in self._owing.due_times():

@@ -15,6 +15,7 @@ __all__ = ["Counts", "CountsReader"]
 
 _ENDINGS = MappingProxyType({ending.value: ending for ending in Ending})
 _FAILURES = frozenset({Ending.FAILED, Ending.FAILED_FOR_GOOD, Ending.PANICKED, Ending.TIMED_OUT})
+_SHUT_DOWN = Verdict.SHUT_DOWN.value
 # Go counts a key when it becomes ready, not when it is asked for.
 _ADDS = frozenset({Verdict.QUEUED.value, Verdict.PARKED.value, Verdict.MADE_READY.value})
 
@@ -74,18 +75,17 @@ class CountsReader:
         )
 
     def _read(self, record: Record) -> None:
-        if record.scope != self._scope:
+        # Each event brings a record of the first kind and one of the second: both together cost 0.2 microseconds less
+        # than in a `match` that looks at the scope first.
+        if type(record) is EventSeen or record.scope != self._scope:
             return
-        match record:
-            case EventSeen():
-                pass  # as many as all the others, so the look at them ends here
-            case Asked():
-                self._adds += record.verdict in _ADDS
-                self._retries += record.asked_for > record.at and record.verdict != Verdict.SHUT_DOWN.value
-            case PassEnded():
-                self._endings[_ENDINGS[record.ending]] += 1
-                self._timeouts += record.is_timed_out
-            case Promoted():
-                self._adds += record.verdict in _ADDS
-            case _:
-                pass
+        if isinstance(record, Asked):
+            if record.verdict in _ADDS:
+                self._adds += 1
+            if record.asked_for > record.at and record.verdict != _SHUT_DOWN:
+                self._retries += 1
+        elif isinstance(record, PassEnded):
+            self._endings[_ENDINGS[record.ending]] += 1
+            self._timeouts += record.is_timed_out
+        elif isinstance(record, Promoted):
+            self._adds += record.verdict in _ADDS

@@ -128,7 +128,8 @@ class Journal:
     def append(self, record: Record) -> int:
         """Take a record, and return its id."""
         if self._is_retaining:
-            if record.key == self._key and record.scope is self._scope:
+            # Mostly a key's records come in pairs, and share it. One that is only equal is found by its hash.
+            if record.key is self._key and record.scope is self._scope:
                 ring = self._ring
                 ring.records.append(record)
             else:
@@ -217,21 +218,19 @@ class Journal:
         scope, key = record.scope, record.key
         rings = self._rings.get(scope)
         ring = None if rings is None else rings.get(key)
-        if ring is None:
-            ring = self._begin(record)
-        else:
+        if ring is not None:
             ring.records.append(record)
+        else:
+            if self._keys >= self._keys_max:
+                self._evict_key()  # perhaps the last of its scope
+                rings = self._rings.get(scope)
+            if rings is None:
+                rings = self._rings[scope] = {}
+            ring = rings[key] = Ring(scope, key, [record])
+            self._keys += 1
+            if self._leavers is not None:
+                self._leavers.enter(ring)
         self._scope, self._key, self._ring = scope, key, ring
-        return ring
-
-    def _begin(self, record: Record) -> Ring:
-        if self._keys >= self._keys_max:
-            self._evict_key()
-        ring = Ring(record.scope, record.key, [record])
-        self._rings.setdefault(ring.scope, {})[ring.key] = ring
-        self._keys += 1
-        if self._leavers is not None:
-            self._leavers.enter(ring)
         return ring
 
     def _look(self, ring: Ring, event: EventSeen) -> None:

@@ -276,6 +276,9 @@ class PriorityCore(Consumers[K]):
             entry.counter = self._next_counter()
             if entry.ticket:  # a locked ready entry is in no line
                 (self._place_ready if entry.is_ready else self._place_waiting)(entry)
+        if asked_for <= now and entry.is_ready:
+            # What most events find: a call less (0.1 microseconds).
+            return Placed(entry.key, _FOLDED, ask, now, asked_for, entry.ready_at, entry.priority, causes, entry.ask)
         verdict, lost_at, lost_ask = self._merge_time(entry, now, asked_for, ask)
         return Placed(
             entry.key,
@@ -296,7 +299,7 @@ class PriorityCore(Consumers[K]):
     ) -> tuple[Verdict, Instant | None, int]:
         """Give `entry` the sooner time; return the verdict, and the time and ask of the wake-up that lost."""
         is_now = asked_for <= now
-        if asked_for == entry.ready_at or (is_now and entry.is_ready):
+        if asked_for == entry.ready_at:
             return _FOLDED, None, 0
         if entry.is_ready or asked_for > entry.ready_at:
             return Verdict.KEPT_SOONER, asked_for, ask

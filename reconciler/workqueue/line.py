@@ -53,7 +53,7 @@ class Entry(msgspec.Struct, Generic[K], gc=False):
     def unite(self, causes: tuple[int, ...]) -> None:
         """Carry these causes as well."""
         if len(causes) == 1 and causes[0] not in self.causes:
-            self.causes = (*self.causes[1 - CAUSES_MAX :], *causes)
+            self.causes = self.causes[1 - CAUSES_MAX :] + causes
         elif causes:
             self.causes = tuple(dict.fromkeys(self.causes + causes))[-CAUSES_MAX:]
 

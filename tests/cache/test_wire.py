@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from reconciler.api import ObjectKey
+from reconciler.api import EncodedObject, ObjectKey
 from reconciler.cache.wire import Bookmark, Change, ChangeType, Page, UnreadableChange, decode_line, decode_page
 from reconciler.errors import ApiError, ExpiredError, MalformedObjectError
 
@@ -100,6 +100,45 @@ def test_a_change_has_its_type_and_object(type_: ChangeType) -> None:
     assert said.object.resource_version == "3"
 
 
+OBJECT = b'{"metadata":{"name":"a","resourceVersion":"3"},"spec":{"size":1}}'
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param(b'{"type":"MODIFIED","object":%s}', id="as a server writes it"),
+        pytest.param(b'{"object":%s,"type":"MODIFIED"}', id="the object first"),
+        pytest.param(b'{"type":"MODIFIED","object":%s,"more":{}}', id="something after the object"),
+        pytest.param(b'{"type":"MODIFIED","more":{},"object":%s}', id="something before the object"),
+        pytest.param(b'{"type":"MODIFIED","object":%s,"type":"MODIFIED"}', id="a field twice"),
+        pytest.param(b'{"type":"MODIFIED","object": %s}', id="a space before the object"),
+        pytest.param(b'{"type":"MODIFIED","object":%s }', id="a space after the object"),
+        pytest.param(b'{ "type" : "MODIFIED" , "object" : %s } ', id="spaces"),
+        pytest.param(b'{"type":"MODIFI\\u0045D","object":%s}', id="an escape in the type"),
+    ],
+)
+def test_a_change_is_the_same_in_whatever_shape_it_comes(shape: bytes) -> None:
+    said = decode_line(shape % OBJECT, doing="watch")
+    assert isinstance(said, Change)
+    assert (said.type, said.object.body) == (ChangeType.MODIFIED, OBJECT)
+
+
+@pytest.mark.parametrize("rest", [b"", b',"more":{}'], ids=["alone", "with more"])
+def test_an_object_that_is_refused_is_read_once(rest: bytes) -> None:
+    read: list[bytes] = []
+
+    def refuse(body: bytes | msgspec.Raw) -> EncodedObject:
+        # As a transform does: it takes only what is JSON.
+        msgspec.json.decode(body)
+        read.append(bytes(body))
+        raise msgspec.ValidationError("refused")
+
+    said = decode_line(b'{"type":"DELETED","object":%s%s}' % (OBJECT, rest), doing="watch", read=refuse)
+    assert isinstance(said, UnreadableChange)
+    assert (said.type, said.resource_version, said.unreadable.reason) == (ChangeType.DELETED, "3", "refused")
+    assert read == [OBJECT]
+
+
 def test_a_bookmark_has_its_version() -> None:
     assert decode_line(line("BOOKMARK", bookmark(9)), doing="watch") == Bookmark("9")
 
@@ -120,6 +159,8 @@ def test_an_error_event_of_an_unknown_code_is_an_api_error() -> None:
     [
         pytest.param(b"garbage", id="not JSON"),
         pytest.param(b'{"type":"ADDED"', id="cut"),
+        pytest.param(line("ADDED", wire("a", 3))[:-1], id="cut at its last brace"),
+        pytest.param(line("ADDED", wire("a", 3)) + b"}", id="one brace more"),
         pytest.param(line("RENAMED", wire("a", 3)), id="unknown type"),
         pytest.param(line("ADDED", {"metadata": {"name": "a"}}), id="an object without a version"),
         pytest.param(line("BOOKMARK", {"metadata": {}}), id="a bookmark without a version"),
