@@ -175,9 +175,25 @@ _LABELS, _ANNOTATIONS = int(Changed.LABELS), int(Changed.ANNOTATIONS)
 _FINALIZERS, _OWNERS = int(Changed.FINALIZERS), int(Changed.OWNERS)
 
 
-def is_status_only(old: EncodedObject, new: EncodedObject) -> bool:
-    """Whether nothing differs but `status`, and what the server keeps beside it (version, managed fields)."""
-    return old.uid == new.uid and all(path.split(".")[0] == "status" for path in _paths(_bare(old), _bare(new), ""))
+def is_status_only(old: EncodedObject, new: EncodedObject, *, is_whole: bool = True) -> bool:
+    """
+    Whether something of `status` differs, and nothing else but what the server keeps beside it.
+
+    Two versions that show no difference differ in what the objects do not hold, so nobody knows in what.
+
+    Args:
+        old: The object before.
+        new: The object after.
+        is_whole: Whether the objects hold all that the server has, but for managed fields. Else a generation that did
+            not move must show that the rest is the same.
+    """
+    if old.uid != new.uid:
+        return False
+    if not (differing := _paths(_bare(old), _bare(new), "")):
+        return old.resource_version == new.resource_version
+    if not is_whole and not 0 < old.generation == new.generation:
+        return False
+    return all(path.split(".")[0] == "status" for path in differing)
 
 
 def fields_changed(old: EncodedObject, new: EncodedObject) -> tuple[str, ...]:

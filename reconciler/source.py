@@ -18,10 +18,10 @@ from reconciler.api import EncodedObject, KubeObject, ResourceType
 from reconciler.cache import Cache, InformerHandle
 from reconciler.client import OwnWrites
 from reconciler.errors import CacheNotSyncedError, ConfigurationError
-from reconciler.event import Event, GenericEvent, UpdateEvent, fields_changed, is_status_only
+from reconciler.event import Event, GenericEvent, UpdateEvent, changed_between, fields_changed, is_status_only
 from reconciler.handler import EnqueueRequestForObject, EnqueueRequestForOwner, EventHandler, check_handler
 from reconciler.instant import Clock
-from reconciler.journal import EventSeen, Journal, Origin
+from reconciler.journal import Changed, EventSeen, Journal, Origin
 from reconciler.predicate import Predicate, check_predicates, predicate_name
 from reconciler.reconcile import Request
 
@@ -53,16 +53,19 @@ class Sighting(msgspec.Struct, frozen=True, gc=False):
         is_primary: Whether the key is that object's own name.
         old: The object before, where there is one.
         new: The object after, where there is one.
+        is_whole: Whether both hold all that the server has, but for managed fields.
     """
 
     uid: str
     is_primary: bool
     old: EncodedObject | None = None
     new: EncodedObject | None = None
+    is_whole: bool = True
 
     def is_status_only(self) -> bool:
-        """Whether nothing but `status` changed; looks into both objects."""
-        return self.old is not None and self.new is not None and is_status_only(self.old, self.new)
+        """Whether nothing but `status` changed, as far as can be seen; looks into both objects."""
+        old, new = self.old, self.new
+        return old is not None and new is not None and is_status_only(old, new, is_whole=self.is_whole)
 
 
 class Sink(Protocol):
@@ -184,19 +187,25 @@ class Kind:
                 `is_low_priority`), in a priority queue; None means as other events.
 
         Raises:
-            ConfigurationError: The handler or a predicate is none.
+            ConfigurationError: The handler or a predicate is none, or `low_priority` is no whole number.
         """
         self._cache = cache
         self._resource = kind if isinstance(kind, ResourceType) else kind.resource
         self._ledger = ledger
         self._handler = EnqueueRequestForObject() if handler is None else check_handler(handler)
         asks_for_itself = isinstance(self._handler, EnqueueRequestForObject)
+        # Not so a class of the user's own that is derived from it.
+        self._is_plain = type(self._handler) is EnqueueRequestForObject
         self._is_primary = asks_for_itself if is_primary is None else is_primary
         self._predicates = check_predicates(predicates)
+        # A word, or True, would end the cache at the first event.
+        if low_priority is not None and type(low_priority) is not int:
+            raise ConfigurationError(f"low_priority is {low_priority!r}: give a whole number, or None")
         self._low_priority = low_priority
         self._sink: Sink | None = None
         self._handle: InformerHandle | None = None
         self._leave: Callable[[], None] | None = None
+        self._is_whole = True
 
     def start(self, sink: Sink) -> None:
         """
@@ -209,7 +218,14 @@ class Kind:
             return
         self._sink = sink
         handle = self._cache.acquire(self._resource)
-        leave = handle.informer.add_handler(self._report)
+        self._is_whole = handle.informer.options.is_whole
+        try:
+            leave = handle.informer.add_handler(self._report)
+        except BaseException:
+            # The cache has ended, or an event of what it holds already could not be handled.
+            self._sink = None
+            handle.release()
+            raise
         if self._sink is sink:
             self._handle, self._leave = handle, leave
             return
@@ -246,26 +262,33 @@ class Kind:
         if sink is None:
             return
         old, new = event.old, event.new
+        latest = old if new is None else new
+        key = event.key if latest is None else latest.key
+        own = Request(key.namespace, key.name)
         origin = _FOREIGN
         fields: tuple[str, ...] = ()
+        priority = self._low_priority if is_low_priority(event) else None
         if old is not None and new is not None:
             origin = self._ledger.origin(sink.name, new.uid, old.resource_version, new.resource_version)
             if origin is not _FOREIGN or self._ledger.may_be_ours(new.key, new.resource_version):
                 # As many as this controller writes, so the look into both objects is paid for by the write.
                 fields = fields_changed(old, new)
-        dropped_by, requests = _decide(sink, self._predicates, self._handler, event)
-        own_key = _own_key(event)
-        latest = event.latest
-        sighting = Sighting("" if latest is None else latest.uid, self._is_primary, old, new)
+        dropped_by = ""
+        requests: tuple[Request, ...] = (own,)
+        # Most sources need not ask for what everybody knows: 0.5 microseconds for each event.
+        if self._predicates or not self._is_plain:
+            dropped_by, requests = _decide(sink, self._predicates, self._handler, event)
+        sighting = Sighting("" if latest is None else latest.uid, self._is_primary, old, new, self._is_whole)
+        journal = sink.journal
         for request in requests:
             seen = EventSeen(
-                sink.journal.new_id(),
+                journal.new_id(),
                 (),
                 sink.clock.now(),
                 sink.name,
                 request,
                 verb=event.verb,
-                changed=event.changed,
+                changed=_NOTHING if old is None or new is None else changed_between(old, new),
                 old_version="" if old is None else old.resource_version,
                 new_version="" if new is None else new.resource_version,
                 old_generation=0 if old is None else old.generation,
@@ -273,12 +296,11 @@ class Kind:
                 is_initial=event.is_initial,
                 origin=origin,
                 kind=self._resource.kind,
-                source="" if self._is_primary and request == own_key else str(event.key),
+                source="" if self._is_primary and (request is own or request == own) else str(key),
                 fields=fields,
                 dropped_by=dropped_by,
             )
-            asked = () if dropped_by else (request,)
-            sink.seen(seen, asked, priority=self._low_priority if is_low_priority(event) else None, sighting=sighting)
+            sink.seen(seen, () if dropped_by else (request,), priority=priority, sighting=sighting)
 
 
 class ChannelSource:
@@ -393,7 +415,7 @@ class ChannelSource:
             sink.seen(seen, () if dropped_by else (request,))
 
 
-_FOREIGN = Origin.FOREIGN
+_FOREIGN, _NOTHING = Origin.FOREIGN, Changed.NOTHING
 
 
 def _is_started(present: Sink | None, sink: Sink, name: str) -> bool:

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from reconciler.api import EncodedObject
-from reconciler.event import CreateEvent, DeleteEvent, GenericEvent, UpdateEvent, changed_between, fields_changed
+from reconciler.event import (
+    CreateEvent,
+    DeleteEvent,
+    GenericEvent,
+    UpdateEvent,
+    changed_between,
+    fields_changed,
+    is_status_only,
+)
 from reconciler.journal import FIELDS_MAX, Changed
 
 OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": True}
@@ -73,3 +81,51 @@ def test_no_more_fields_are_named_than_a_record_takes() -> None:
     many = with_status({f"f{number}": number for number in range(50)})
     none = with_status({})
     assert len(fields_changed(none, many)) == FIELDS_MAX
+
+
+def a_version(number: int, *, generation: int = 1, uid: str = "u", **parts: Any) -> EncodedObject:
+    header = {"name": "a", "uid": uid, "resourceVersion": str(number), "generation": generation}
+    return EncodedObject.from_json(json.dumps({"metadata": header, **parts}).encode())
+
+
+BEFORE = a_version(1, spec={"size": 1}, status={"seen": 1})
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        pytest.param(a_version(2, spec={"size": 1}, status={"seen": 2}), True, id="status"),
+        pytest.param(a_version(2, spec={"size": 1}), True, id="status goes"),
+        # As where a kind has no status subresource.
+        pytest.param(
+            a_version(2, generation=2, spec={"size": 1}, status={"seen": 2}), True, id="status, and the generation"
+        ),
+        pytest.param(a_version(2, generation=2, spec={"size": 2}, status={"seen": 2}), False, id="status and spec"),
+        pytest.param(a_version(1, spec={"size": 1}, status={"seen": 1}), True, id="the same version"),
+        pytest.param(
+            a_version(2, spec={"size": 1}, status={"seen": 1}), False, id="another version, nothing to be seen"
+        ),
+        pytest.param(
+            a_version(2, generation=2, spec={"size": 1}, status={"seen": 1}), False, id="another generation, the same"
+        ),
+        pytest.param(a_version(2, uid="v", spec={"size": 1}, status={"seen": 2}), False, id="another object"),
+    ],
+)
+def test_a_change_of_status_alone_is_one_that_is_seen(new: EncodedObject, expected: bool) -> None:
+    assert is_status_only(BEFORE, new) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(1, 1, True, id="the generation stands"),
+        pytest.param(1, 2, False, id="it moved: perhaps by what is not held"),
+        pytest.param(0, 0, False, id="the kind has none"),
+    ],
+)
+def test_of_objects_in_part_only_the_generation_shows_that_the_rest_is_the_same(
+    before: int, after: int, expected: bool
+) -> None:
+    old, new = a_version(1, generation=before, status={"seen": 1}), a_version(2, generation=after, status={"seen": 2})
+    assert is_status_only(old, new, is_whole=False) is expected
+    assert is_status_only(old, new)

@@ -18,7 +18,12 @@ from reconciler.client import Client, HttpRequest, HttpResponse, HttpStream, Own
 from reconciler.clock import LoopClock, LoopWallClock
 from reconciler.errors import CacheNotSyncedError, ConfigurationError
 from reconciler.event import CreateEvent, DeleteEvent, Event, GenericEvent, UpdateEvent
-from reconciler.handler import EnqueueRequestForOwner, EnqueueRequestsFromMapFunc, EventHandler
+from reconciler.handler import (
+    EnqueueRequestForObject,
+    EnqueueRequestForOwner,
+    EnqueueRequestsFromMapFunc,
+    EventHandler,
+)
 from reconciler.instant import Clock, Instant
 from reconciler.journal import Cause, Changed, EventSeen, Journal, Origin, current_cause
 from reconciler.predicate import GenerationChangedPredicate, LabelChangedPredicate, Predicate, PredicateFuncs
@@ -160,6 +165,16 @@ def test_an_author_chooses_the_priority_of_what_is_there_at_the_start_and_of_wha
     on_a_watched_kind(story, objects=True, low_priority=low_priority)
 
 
+@pytest.mark.parametrize("given", ["x", True, 1.5])
+def test_a_priority_that_is_no_whole_number_is_refused_when_it_is_given(given: Any) -> None:
+    async def main() -> None:
+        cache = Cache(RestClient(InProcessTransport(ApiServer(wall=LoopWallClock()))))
+        with pytest.raises(ConfigurationError, match=f"low_priority is {given!r}: give a whole number, or None"):
+            Kind(cache, WIDGETS, ledger=OwnWrites(), low_priority=given)
+
+    run_virtual(main())
+
+
 def test_a_life_is_seen_with_versions_generations_and_what_changed() -> None:
     async def story(scene: Scene) -> None:
         await scene.create(1)
@@ -260,6 +275,23 @@ def test_an_event_of_a_derived_key_names_the_object_that_it_is_about() -> None:
     assert (event.key, event.kind, event.source) == (Request("default", "shelf"), "Widget", "default/a")
 
 
+class WithItsShelf(EnqueueRequestForObject):
+    """Asks for the object, and for one more."""
+
+    __slots__ = ()
+
+    def requests(self, event: Event) -> tuple[Request, ...]:
+        return (*super().requests(event), Request(event.key.namespace, "shelf"))
+
+
+def test_a_handler_that_is_derived_from_the_default_one_is_asked() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(1)
+
+    seen = on_a_watched_kind(story, objects=True, handler=WithItsShelf())
+    assert [(event.key.name, event.source) for event in seen] == [("a", ""), ("shelf", "default/a")]
+
+
 def test_an_own_write_names_the_fields_that_it_changed_and_a_foreign_one_costs_no_look() -> None:
     async def story(scene: Scene) -> None:
         await scene.resize_as("c", 5)
@@ -295,7 +327,8 @@ def test_a_sighting_knows_whether_nothing_but_status_changed() -> None:
     def is_status_only(new: EncodedObject | None) -> bool:
         return Sighting("uid-a", True, before, new).is_status_only()
 
-    assert [is_status_only(new) for new in (status, labelled, managed, None)] == [True, False, True, False]
+    # A cache does not keep managed fields, so a change of them alone looks like any other that is not seen.
+    assert [is_status_only(new) for new in (status, labelled, managed, None)] == [True, False, False, False]
 
 
 def test_the_journal_names_all_parts_of_a_combination_that_dropped_an_event() -> None:
@@ -445,6 +478,38 @@ def test_a_kind_that_is_stopped_by_its_own_first_event_stays_stopped() -> None:
     ]
 
 
+class Breaks(Listener):
+    """A sink that cannot take what it is told."""
+
+    def seen(self, event: EventSeen, requests: Iterable[Request], **more: Any) -> None:
+        raise KeyError("no room")
+
+
+def test_a_start_that_fails_leaves_nothing_behind_and_can_be_repeated() -> None:
+    async def main() -> None:
+        rest = RestClient(InProcessTransport(ApiServer(wall=LoopWallClock())))
+        client, cache, stopping = Client(rest), Cache(rest, random=Random(1)), asyncio.Event()
+        await client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
+        await asyncio.sleep(1)
+        await client.create({"metadata": {"name": "a", "namespace": "default"}}, resource=WIDGETS)
+        source, sink = Kind(cache, Widget, ledger=OwnWrites()), Listener()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(cache.run(stopping))
+            with cache.acquire(Widget) as held:
+                await held.informer.wait_for_sync()
+                with pytest.raises(KeyError, match="no room"):
+                    source.start(Breaks(name="broken"))
+                source.start(sink)
+                assert [event.verb for event in sink.events] == ["create"]
+                source.stop()
+            # The one that failed holds nothing: the last to leave ends the informer.
+            await asyncio.sleep(1)
+            assert cache.informers == ()
+            stopping.set()
+
+    run_virtual(main())
+
+
 class Told(Listener):
     """A sink that needs no loop."""
 
@@ -585,3 +650,41 @@ def test_what_a_handler_or_predicate_raises_names_it_and_its_controller_and_the_
         with pytest.raises(KeyError) as caught:
             source.send(event)
         assert caught.value.__notes__ == [f"raised by {asked} of controller c, at generic default/a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "is_whole"),
+    [
+        pytest.param({}, True, id="all of it"),
+        pytest.param({"metadata_only": True}, False, id="metadata alone"),
+        pytest.param({"transform": lambda held: held}, False, id="a transform"),
+        pytest.param({"transform_bytes": lambda held: held}, False, id="a transform of bytes"),
+    ],
+)
+def test_a_sighting_of_a_kind_that_is_held_in_part_trusts_the_generation_alone(
+    options: dict[str, Any], is_whole: bool
+) -> None:
+    def version(number: int, generation: int) -> EncodedObject:
+        found = wire("a", number, generation=generation)
+        return EncodedObject.from_json(msgspec.json.encode({**found, "status": {"seen": number}}))
+
+    async def main() -> None:
+        server, sink, stopping = ApiServer(wall=LoopWallClock()), Listener(), asyncio.Event()
+        client, cache = Client(RestClient(InProcessTransport(server))), Cache(RestClient(InProcessTransport(server)))
+        cache.options(WIDGETS, **options)
+        await client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
+        await asyncio.sleep(1)
+        await client.create({"metadata": {"name": "a", "namespace": "default"}}, resource=WIDGETS)
+        source = Kind(cache, WIDGETS, ledger=OwnWrites())
+        source.start(sink)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(cache.run(stopping))
+            await source.wait_for_sync()
+            stopping.set()
+        (sighting,) = sink.sightings
+        assert sighting is not None
+        old, moved, unmoved = version(1, 1), version(2, 2), version(2, 1)
+        assert msgspec.structs.replace(sighting, old=old, new=moved).is_status_only() is is_whole
+        assert msgspec.structs.replace(sighting, old=old, new=unmoved).is_status_only()
+
+    run_virtual(main())

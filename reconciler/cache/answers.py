@@ -40,6 +40,7 @@ class Outcome:
         uid: Empty where the answer does not say it.
         version: The newest one that is known; of an object that is gone an older one than its deletion's, or empty.
         labels: None where the answer does not show them.
+        labels_from: The version that had these labels, if it is not `version`; empty otherwise.
     """
 
     key: ObjectKey
@@ -47,6 +48,7 @@ class Outcome:
     uid: str = ""
     version: str = ""
     labels: Mapping[str, str] | None = None
+    labels_from: str = ""
 
 
 class _Metadata(msgspec.Struct, gc=False, rename="camel"):

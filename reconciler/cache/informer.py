@@ -199,8 +199,11 @@ class Informer:
         If there are objects already, it is told of each at once, as an initial create.
 
         Raises:
-            ConfigurationError: The informer was released: nobody will ever be told. Or the handler is async.
+            ConfigurationError: The informer was released, or its cache has ended by an error: nobody will ever be told.
+                Or the handler is async.
         """
+        if self._failure:
+            raise ConfigurationError(f"{self.describe()}: nobody is told of anything; make a new cache")
         if self._has_ended:
             raise ConfigurationError(f"{self.describe()}: nobody is told of anything; ask the cache for a new informer")
         return self._handlers.add(handler, self.store)
@@ -389,15 +392,14 @@ class Informer:
         if self._has_ended:
             # A handler ended it while a page or a line was being told.
             return
-        events = self.store.apply(delta)
-        handlers = self._handlers.now()
-        for event in events:
-            self._handlers.tell(handlers, event)
+        self._handlers.tell(self.store.apply(delta))
         if isinstance(delta, Replaced) and not self._has_ended:
             self._listed.add(delta.namespace)
             self._resync.listed(delta.namespace, now=self._clock.now())
-        self._say_unreadable()
-        self._warn_of_size()
+        if self._said_unreadable or self.store.has_unreadable:
+            self._say_unreadable()
+        if self._warn_above_bytes is not None:
+            self._warn_of_size()
         self._news.tell()
 
     async def _tell_again(self) -> None:
@@ -411,15 +413,11 @@ class Informer:
             await asyncio.sleep(duration(max(0, due_at - self._clock.now())).total_seconds())
             for namespace in self._resync.take(now=self._clock.now()):
                 # Without a task switch: a change in between would be told before the version that it follows.
-                handlers = self._handlers.now()
-                for item in self.store:
-                    if not namespace or item.key.namespace == namespace:
-                        self._handlers.tell(handlers, UpdateEvent(item, item))
+                again = [item for item in self.store if not namespace or item.key.namespace == namespace]
+                self._handlers.tell(UpdateEvent(item, item) for item in again)
 
     def _say_unreadable(self) -> None:
         now = self.store.unreadable
-        if not now and not self._said_unreadable:
-            return
         for item in now:
             if item not in self._said_unreadable:
                 _log.warning("cache of %s: an object could not be read: %s", self._name, item)

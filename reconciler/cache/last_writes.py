@@ -10,6 +10,10 @@ Invariants:
         seen at all may still come.
     L3  An object that the cache's selectors leave out brings no event where the cache did not show it. It is waited for
         only while the cache shows an older version.
+    L4  The answer to a deletion of a collection shows what was there just before, so L1 holds for that, too: what a
+        finalizer keeps is still there.
+    L5  What changes no labels (`scale`) leaves an object where it was: in the selection if the cache shows it, or if a
+        write of ours that is not seen yet put it there; else it is taken for left out.
 """
 
 from __future__ import annotations
@@ -41,14 +45,15 @@ class LastWrites:
     def __init__(self, *, writes_max: int = WRITES_MAX, deletions_max: int = DELETIONS_MAX) -> None:
         self._writes_max = writes_max
         self._deletions_max = deletions_max
-        self._last: dict[tuple[str, ResourceType], _OfOneKind] = {}
+        # Without the API version: all versions of a kind are one set of objects, with one count of their versions.
+        self._last: dict[tuple[str, str, str], _OfOneKind] = {}
 
     def take(self, written: Written) -> None:
         """Learn of a write that was just answered."""
         found = outcomes(written)
         if not found:
             return
-        place = (written.scope, written.resource)
+        place = _place(written.scope, written.resource)
         of_kind = self._last.get(place)
         if of_kind is None:
             of_kind = self._last[place] = _OfOneKind(self._writes_max, self._deletions_max)
@@ -65,18 +70,18 @@ class LastWrites:
             key: Of this object alone; None for all of the namespace.
             namespace: Empty for all.
         """
-        written = self._last.get((scope, informer.resource))
+        written = self._last.get(_place(scope, informer.resource))
         return "" if written is None else written.unseen(informer, key, namespace)
 
     def keys(self, resource: ResourceType, scope: str, namespace: str = "") -> frozenset[ObjectKey]:
         """Return the objects of which a stored write is remembered: it was not seen, or could not be read."""
-        written = self._last.get((scope, resource))
+        written = self._last.get(_place(scope, resource))
         if written is None:
             return frozenset()
         return frozenset(key for key in written.stored if not namespace or key.namespace == namespace)
 
     def __len__(self) -> int:
-        return sum(len(each.stored) + len(each.gone) for each in self._last.values())
+        return sum(len(each.stored.keys() | each.gone.keys()) for each in self._last.values())
 
     def __repr__(self) -> str:
         return f"<LastWrites: {len(self)} not known to be seen>"
@@ -90,22 +95,27 @@ class _OfOneKind:
     def __init__(self, writes_max: int, deletions_max: int) -> None:
         self._writes_max = writes_max
         self._deletions_max = deletions_max
-        # An object is in one of them at most.
+        # An object is in one of them, or in both if it was found by the deletion of a collection.
         self.stored: OrderedDict[ObjectKey, Outcome] = OrderedDict()
         self.gone: OrderedDict[ObjectKey, Outcome] = OrderedDict()
 
     def put(self, outcome: Outcome) -> None:
-        before = self.stored.pop(outcome.key, None) or self.gone.pop(outcome.key, None)
+        key = outcome.key
+        stored, gone = self.stored.pop(key, None), self.gone.pop(key, None)
+        before = stored or gone
         if outcome.fate is Fate.STORED:
-            kept, most = self.stored, self._writes_max
-        else:
-            kept, most = self.gone, self._deletions_max
-            if before is not None and not outcome.version:
-                # Older than the deletion, whichever object of the name it was; so what the cache shows of then is gone.
-                outcome = replace(outcome, version=before.version)
-        kept[outcome.key] = outcome
-        if len(kept) > most:
-            kept.popitem(last=False)
+            if outcome.labels is None and stored is not None and stored.uid == outcome.uid:
+                outcome = replace(outcome, labels=stored.labels, labels_from=stored.labels_from or stored.version)
+            _keep(self.stored, outcome, self._writes_max)
+            return
+        if outcome.fate is Fate.GONE_OR_MARKED:
+            # A write that was answered while the collection was being deleted may be newer than what was found.
+            is_newer = stored is not None and _is_version_older(outcome.version, stored.version)
+            _keep(self.stored, stored if stored is not None and is_newer else outcome, self._writes_max)
+        elif before is not None and not outcome.version:
+            # Older than the deletion, whichever object of the name it was; so what the cache shows of then is gone.
+            outcome = replace(outcome, version=before.version)
+        _keep(self.gone, outcome, self._deletions_max)
 
     def unseen(self, informer: Informer, key: ObjectKey | None, namespace: str) -> str:
         plural = informer.resource.plural
@@ -125,16 +135,34 @@ class _OfOneKind:
                 if all(item.key != each for item in informer.store.unreadable):
                     del self.stored[each]
             elif _may_come(last, informer):
-                return f"the write (version {last.version}) of {plural} {each}{_doubt(informer)}"
+                what = "write" if last.fate is Fate.STORED else "state before the deletion"
+                return f"the {what} (version {last.version}) of {plural} {each}{_doubt(informer)}"
         return ""
+
+
+def _place(scope: str, resource: ResourceType) -> tuple[str, str, str]:
+    return scope, resource.group, resource.plural
+
+
+def _keep(kept: OrderedDict[ObjectKey, Outcome], outcome: Outcome, most: int) -> None:
+    kept[outcome.key] = outcome
+    if len(kept) > most:
+        kept.popitem(last=False)
 
 
 def _may_come(last: Outcome, informer: Informer) -> bool:
     """Whether the watch is yet to bring something of a write that it has not come to."""
     options = informer.options
+    held = informer.store.get(last.key)
+    if held is None and options.labels and (last.labels is None or _is_seen(last.labels_from, last.key, informer)):
+        return False
     if not selection(options.labels, options.fields).leaves_out(last.key, last.labels):
         return True
-    return _is_older(informer.store.get(last.key), last.version)
+    return _is_older(held, last.version)
+
+
+def _is_seen(version: str, key: ObjectKey, informer: Informer) -> bool:
+    return bool(version) and informer.has_seen(version, key)
 
 
 def _doubt(informer: Informer) -> str:
@@ -158,6 +186,8 @@ def _is_gone(last: Outcome, held: EncodedObject) -> bool:
 
 def _is_older(held: EncodedObject | None, version: str) -> bool:
     """Whether the cache shows an object from before `version`."""
-    if held is None or not (held.resource_version.isdecimal() and version.isdecimal()):
-        return False
-    return int(held.resource_version) < int(version)
+    return held is not None and _is_version_older(held.resource_version, version)
+
+
+def _is_version_older(one: str, other: str) -> bool:
+    return one.isdecimal() and other.isdecimal() and int(one) < int(other)

@@ -15,7 +15,7 @@ from reconciler.errors import ConfigurationError
 
 __all__ = ["BytesTransform", "KindOptions", "Read", "Transform"]
 
-Read = Callable[[msgspec.Raw], EncodedObject]
+Read = Callable[[bytes | msgspec.Raw], EncodedObject]
 """Takes in an object as it came; raises `msgspec.DecodeError` where it cannot."""
 
 Transform = Callable[[JsonObject], JsonObject]
@@ -88,6 +88,11 @@ class KindOptions:
         """The field selector in its wire form; empty for none."""
         return field_selector_text(self.field_selector)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of an object is kept, but for `metadata.managedFields`."""
+        return not self.metadata_only and self.transform is None and self.transform_bytes is None
+
     def scope_words(self) -> str:
         """Say what is selected, as words that follow a kind and its namespaces; empty where everything is."""
         said = [f"{what} {text}" for what, text in (("labels", self.labels), ("fields", self.fields)) if text]
@@ -104,8 +109,7 @@ class KindOptions:
 
     def change_reader(self, resource: ResourceType) -> Read:
         """Return the same for the objects of a watch."""
-        is_plain = not self.metadata_only and self.transform is None and self.transform_bytes is None
-        return EncodedObject.from_change if is_plain else self.reader(resource)
+        return EncodedObject.from_change if self.is_whole else self.reader(resource)
 
     def _transform(self, plain: EncodedObject) -> EncodedObject:
         try:
@@ -146,7 +150,7 @@ def namespaces_for(resource: ResourceType, wanted: Iterable[str] | None) -> tupl
 def _metadata_reader(resource: ResourceType) -> Read:
     kind, version = (msgspec.Raw(msgspec.json.encode(each)) for each in (resource.kind, resource.api_version))
 
-    def read(raw: msgspec.Raw) -> EncodedObject:
+    def read(raw: bytes | msgspec.Raw) -> EncodedObject:
         plain = EncodedObject.from_json(raw)
         # It says PartialObjectMetadata, which is the name of the form and not of what it is.
         parts = {**_parts.decode(plain.body), "apiVersion": version, "kind": kind}

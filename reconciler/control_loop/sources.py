@@ -6,7 +6,7 @@ that is added starts at once, as a task of the controller's group.
 
 Guarantees:
     - A source that does not start or sync in time ends the controller, whenever it was added.
-    - One that was removed holds up nothing: nobody waits for its sync any more.
+    - One that was removed holds up nothing, and ends nothing: nobody waits for its sync any more, or hears its errors.
 """
 
 from __future__ import annotations
@@ -153,5 +153,8 @@ class _Attached:
             self._scopes.add(scope)
             try:
                 await waiting
+            except Exception:  # its own end, seen before the scope's cancellation; nobody waits for it any more
+                if not self._is_removed:
+                    raise
             finally:
                 self._scopes.discard(scope)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.errors import CacheNotSyncedError
+from reconciler.errors import CacheNotSyncedError, ConfigurationError
 from reconciler.event import Event
 
 from .objects import Widget
@@ -88,11 +88,18 @@ def test_a_cache_that_a_handler_ended_is_not_synced_any_more_and_refuses_reads()
                 await asked
         with pytest.raises(RuntimeError, match="the cache has ended with KeyError; make a new one"):
             await world.cache.run()
+        # Who would listen is refused, instead of being told what was there.
+        told: list[Event] = []
+        with pytest.raises(ConfigurationError, match=r"the cache has ended with KeyError: .*; make a new cache"):
+            informer.add_handler(told.append)
+        assert told == []
         # A new informer is no better.
         world.cache.release(Widget)
         assert world.cache.problem() == "the cache has ended with KeyError"
         assert not world.cache.is_synced
         assert "the cache has ended with KeyError" in world.cache.informer(Widget).describe()
+        with pytest.raises(ConfigurationError, match="make a new cache"):
+            world.cache.informer(Widget).add_handler(told.append)
 
     in_world(story)
 

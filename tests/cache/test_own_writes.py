@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
@@ -219,6 +220,98 @@ def test_no_more_writes_and_deletions_are_kept_than_the_bounds() -> None:
         writes.take(answered("delete", f"d{number}", gone))
     assert len(writes) == 5
     assert writes.keys(WIDGETS, "c") == {ObjectKey("default", f"w{number}") for number in (7, 8, 9)}
+
+
+def listed(*items: JsonObject) -> Written:
+    return answered("deletecollection", "", {"kind": "WidgetList", "items": items})
+
+
+def scaled(name: str, version: int) -> Written:
+    metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": str(version)}
+    answer = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {"replicas": 1}}
+    return replace(answered("patch", name, answer), subresource="scale")
+
+
+# Of the far future, which no watch of the story comes to.
+FAR = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("writes", "unseen"),
+    [
+        pytest.param([scaled("a", FAR)], f"the write (version {FAR}) of widgets default/a", id="shown"),
+        pytest.param([scaled("b", FAR)], "", id="not shown, labels unknown"),
+        pytest.param(
+            [answered("create", "b", wire("b", FAR, labels={"app": "web"})), scaled("b", FAR + 1)],
+            f"the write (version {FAR + 1}) of widgets default/b",
+            id="about to be shown",
+        ),
+        pytest.param(
+            [answered("create", "b", wire("b", FAR, labels={"app": "db"})), scaled("b", FAR + 1)], "", id="left out"
+        ),
+        pytest.param(
+            [answered("create", "b", wire("b", 1, labels={"app": "web"})), scaled("b", FAR)],
+            "",
+            id="shown before, and no more",
+        ),
+        pytest.param(
+            [
+                answered("create", "b", wire("b", 1, labels={"app": "web"})),
+                scaled("b", FAR),
+                scaled("b", FAR + 1),
+            ],
+            "",
+            id="the same, scaled twice",
+        ),
+        pytest.param(
+            [answered("create", "b", wire("b", FAR, uid="x", labels={"app": "web"})), scaled("b", FAR + 1)],
+            "",
+            id="another object of the name",
+        ),
+    ],
+)
+def test_a_scale_is_waited_for_where_the_label_selector_is_known_to_have_its_object(
+    writes: list[Written], unseen: str
+) -> None:
+    async def story(world: World) -> None:
+        world.cache.options(WIDGETS, label_selector="app=web")
+        await world.write("a", 1, labels={"app": "web"})
+        async with world.running():
+            assert await world.sizes() == {"a": 1}
+            last = LastWrites()
+            for written in writes:
+                last.take(written)
+            assert last.unseen(world.cache.informer(WIDGETS), "c", key=None) == unseen
+
+    in_world(story)
+
+
+@pytest.mark.parametrize(
+    ("writes", "unseen"),
+    [
+        pytest.param(
+            [listed(wire("b", FAR))], f"the state before the deletion (version {FAR}) of widgets default/b", id="found"
+        ),
+        pytest.param(
+            [answered("patch", "b", wire("b", FAR + 1)), listed(wire("b", FAR))],
+            f"the write (version {FAR + 1}) of widgets default/b",
+            id="written while the collection was deleted",
+        ),
+        pytest.param([listed(wire("b", FAR)), answered("delete", "b", wire("b", FAR))], "", id="gone since then"),
+        pytest.param([listed(wire("b", 1))], "", id="found, gone and seen"),
+    ],
+)
+def test_what_the_deletion_of_a_collection_found_is_waited_for(writes: list[Written], unseen: str) -> None:
+    async def story(world: World) -> None:
+        await world.write("a", 1)
+        async with world.running():
+            await world.sizes()
+            last = LastWrites()
+            for written in writes:
+                last.take(written)
+            assert last.unseen(world.cache.informer(WIDGETS), "c", key=None) == unseen
+
+    in_world(story)
 
 
 def test_a_deletion_whose_event_came_before_its_answer_is_not_waited_for() -> None:

@@ -27,7 +27,12 @@ from .faults import FaultyTransport
 
 # A group of its own: the real server is shared with other tests.
 COGS = ResourceType("ends.reconciler.test", "v1", "Cog", "cogs")
+# The same objects in another version.
+OLD_COGS = ResourceType(COGS.group, "v1beta1", COGS.kind, COGS.plural)
 CRD = definition(COGS, spec={"size": {"type": "integer"}}, status={"seen": {"type": "integer"}})
+(VERSION,) = CRD["spec"]["versions"]
+VERSION["subresources"]["scale"] = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.seen"}
+CRD["spec"]["versions"] = [VERSION, {**VERSION, "name": OLD_COGS.version, "storage": False}]
 FINALIZER = "reconciler.test/hold"
 LAG_SECONDS = 0.3
 
@@ -175,6 +180,44 @@ async def a_collection_is_deleted(setting: Setting) -> None:
         assert await setting.names(reader) == []
 
 
+async def what_a_collection_held_is_seen_before_its_deletion(setting: Setting) -> None:
+    a, b = setting.key("a"), setting.key("b")
+    await setting.own.create(setting.cog("a", finalizers=[FINALIZER]), resource=COGS)
+    await setting.own.delete(COGS, a)
+    async with setting.reader() as reader:
+        # It is being deleted already, and so shown; its last write is not.
+        await setting.own.patch(COGS, a, {"spec": {"size": 7}})
+        await setting.own.delete_collection(COGS, namespace=setting.namespace)
+        setting.go_on_later()
+        assert (await reader.get(COGS, a, after_own_writes=True))["spec"]["size"] == 7
+        # Nothing is shown of this one, and its finalizer keeps it.
+        await setting.own.create(setting.cog("b", finalizers=[FINALIZER]), resource=COGS)
+        await setting.own.delete_collection(COGS, namespace=setting.namespace)
+        reading = asyncio.create_task(setting.names(reader))
+        while not reading.done():
+            await asyncio.sleep(0.01)
+            setting.go_on()
+        assert await reading == ["a", "b"]
+        for key in (a, b):
+            await setting.own.patch(COGS, key, {"metadata": {"finalizers": None}})
+        reading = asyncio.create_task(setting.names(reader))
+        while not reading.done():
+            await asyncio.sleep(0.01)
+            setting.go_on()
+        assert await reading == []
+
+
+async def a_write_through_another_version_of_the_kind_is_seen(setting: Setting) -> None:
+    key = setting.key("a")
+    async with setting.reader() as reader:
+        await setting.own.create(setting.cog("a"), resource=OLD_COGS)
+        setting.go_on_later()
+        assert (await reader.get(COGS, key, after_own_writes=True))["apiVersion"] == COGS.api_version
+        await setting.own.delete(OLD_COGS, key)
+        setting.go_on_later()
+        assert await setting.names(reader) == []
+
+
 async def what_a_selector_leaves_out_is_not_waited_for(setting: Setting) -> None:
     loop = asyncio.get_running_loop()
     await setting.own.create(setting.cog("a", labels={"app": "web"}), resource=COGS)
@@ -230,6 +273,8 @@ STORIES: list[Story] = [
     what_was_never_seen_is_deleted,
     the_predecessor_of_what_is_deleted_is_gone_too,
     a_collection_is_deleted,
+    what_a_collection_held_is_seen_before_its_deletion,
+    a_write_through_another_version_of_the_kind_is_seen,
     what_a_selector_leaves_out_is_not_waited_for,
     what_a_selector_over_names_leaves_out_is_not_waited_for,
     what_is_in_another_namespace_is_not_waited_for,
@@ -262,8 +307,37 @@ def test_an_own_end_is_seen_on_the_embedded_server(story: Story) -> None:
     run_virtual(main())
 
 
+# The embedded server has no `scale`.
+async def a_scale_is_seen_unless_the_selector_leaves_the_object_out(setting: Setting) -> None:
+    async def scale(name: str, size: int) -> None:
+        await setting.own.subresource("scale").patch(COGS, setting.key(name), {"spec": {"replicas": size}})
+
+    began = asyncio.get_running_loop().time()
+    await setting.other.create(setting.cog("in", labels={"app": "web"}), resource=COGS)
+    await setting.other.create(setting.cog("out", labels={"app": "db"}), resource=COGS)
+    async with setting.reader(label_selector="app=web") as reader:
+        await scale("out", 2)
+        assert await setting.names(reader) == ["in"]
+        await scale("in", 3)
+        setting.go_on_later()
+        assert (await reader.get(COGS, setting.key("in"), after_own_writes=True))["spec"]["size"] == 3
+        # Out of the selection since its creation, which is seen.
+        await setting.own.create(setting.cog("moved", labels={"app": "web"}), resource=COGS)
+        setting.go_on()
+        await setting.until_read(reader, "in", "moved")
+        await setting.other.patch(COGS, setting.key("moved"), {"metadata": {"labels": {"app": "db"}}})
+        await scale("moved", 2)
+        setting.go_on_later()
+        assert await setting.names(reader) == ["in"]
+        assert asyncio.get_running_loop().time() - began < 9
+
+
 @pytest.mark.asyncio
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+@pytest.mark.parametrize(
+    "story",
+    [*STORIES, a_scale_is_seen_unless_the_selector_leaves_the_object_out],
+    ids=lambda story: story.__name__,
+)
 async def test_an_own_end_is_seen_on_a_real_server(real_server: RealServer, real_namespace: str, story: Story) -> None:
     transport = AiohttpTransport(await load_config(kubeconfig=real_server.kubeconfig))
     try:
@@ -298,6 +372,6 @@ SELECTABLE = {
     **CRD,
     "spec": {
         **CRD["spec"],
-        "versions": [{**CRD["spec"]["versions"][0], "selectableFields": [{"jsonPath": ".spec.size"}]}],
+        "versions": [{**VERSION, "selectableFields": [{"jsonPath": ".spec.size"}]}],
     },
 }

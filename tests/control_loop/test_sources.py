@@ -13,7 +13,7 @@ import pytest
 from reconciler.api import CUSTOM_RESOURCE_DEFINITION, ObjectKey
 from reconciler.apiserver import ApiServer
 from reconciler.cache import Cache
-from reconciler.client import Client, OwnWrites, RestClient
+from reconciler.client import Client, HttpRequest, HttpResponse, OwnWrites, RestClient
 from reconciler.clock import LoopClock, LoopWallClock
 from reconciler.control_loop import Controller
 from reconciler.errors import CacheNotSyncedError, ConfigurationError
@@ -326,6 +326,77 @@ def test_a_source_that_was_added_late_and_removed_before_it_synced_ends_nothing(
         await pause(scene, 5)
         scene.controller.remove_source(slow)
         await pause(scene, 20)
+        channel.send(key("a"))
+        await pause(scene)
+
+    assert in_scene(story, channel).passes == [(25.5, "a")]
+
+
+class Refusing(Slow):
+    """A source that refuses, once it is stopped, whoever waits for its start or sync."""
+
+    def __init__(self, stuck: str) -> None:
+        super().__init__("refusing")
+        self._stuck = stuck
+        self._stopped = asyncio.Event()
+
+    def start(self, sink: Sink) -> Awaitable[None]:
+        del sink
+        return self._wait("start")
+
+    async def wait_for_sync(self) -> None:
+        await self._wait("sync")
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def _wait(self, what: str) -> None:
+        if self._stuck == what:
+            await self._stopped.wait()
+            raise CacheNotSyncedError("released")
+
+
+@pytest.mark.parametrize("stuck", ["start", "sync"])
+def test_a_source_that_refuses_those_who_wait_when_it_is_removed_ends_nothing(stuck: str) -> None:
+    channel = ChannelSource()
+    channel.send(key("a"))
+    early, late = Refusing(stuck), Refusing(stuck)
+
+    async def story(scene: Scene) -> None:
+        scene.controller.remove_source(early)
+        await pause(scene)
+        scene.controller.add_source(late)
+        await pause(scene)
+        scene.controller.remove_source(late)
+        await pause(scene)
+        channel.send(key("b"))
+        await pause(scene)
+
+    assert in_scene(story, channel, early).passes == [(0.5, "a"), (3.5, "b")]
+
+
+class Silent(InProcessTransport):
+    """Answers nothing."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        await asyncio.sleep(1e9)
+        return await super().send(request)
+
+
+def test_a_kind_that_is_removed_before_its_first_list_ends_nothing() -> None:
+    channel = ChannelSource()
+
+    async def story(scene: Scene) -> None:
+        cache = Cache(RestClient(Silent(ApiServer(wall=LoopWallClock()))))
+        widgets = Kind(cache, Widget, ledger=OwnWrites())
+        async with anyio.create_task_group() as group:
+            group.start_soon(cache.run)
+            scene.controller.add_source(widgets)
+            await pause(scene, 5)
+            scene.controller.remove_source(widgets)
+            await pause(scene, 20)
+            assert cache.informers == ()
+            group.cancel_scope.cancel()
         channel.send(key("a"))
         await pause(scene)
 
