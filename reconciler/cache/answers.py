@@ -99,7 +99,7 @@ def outcomes(written: Written) -> tuple[Outcome, ...]:
         if written.verb == "deletecollection":
             return tuple(map(_deleted, _list.decode(written.answer).items or ()))
         found = _of_one(written)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
     return () if found is None else (found,)
 

@@ -25,13 +25,15 @@ _VALUE = r"[-A-Za-z0-9_.]*"
 _SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
 _EQUAL = re.compile(rf"({_KEY})\s*(==|=|!=)\s*({_VALUE})")
 _COMPARED = re.compile(rf"({_KEY})\s*([<>])\s*(-?[0-9]+)")
+_DIGITS_MAX = 63  # no label is longer; Python turns no number of thousands of digits into one
 _NUMBER = re.compile(r"[-+]?[0-9]+")
 _EXISTS = re.compile(rf"(!?)\s*({_KEY})")
 # A backslash takes the meaning from a comma, an equal sign and itself.
 _FIELD = re.compile(r"([^\s=!\\]+)\s*(==|=|!=)\s*((?:\\[\\,=]|[^\\=\s])*)")
-_FIELDS = re.compile(r"((?:\\.|[^,\\])*)(?:,|$)")
+# Both end at the first try, whatever the text: nothing is looked at twice over.
+_FIELDS = re.compile(r"((?:\\.|[^,])*)(?:,|$)")
+_LABELS = re.compile(r"((?:\([^()]*\)|[^,])*)(?:,|$)")
 _ESCAPED = re.compile(r"\\(.)")
-_COMMA_OUTSIDE_PARENTHESES = re.compile(r",(?![^()]*\))")
 
 
 def parse_label_selector(text: str) -> LabelTest:
@@ -46,7 +48,7 @@ def parse_label_selector(text: str) -> LabelTest:
 
     Mirrors: apimachinery `labels.Parse`.
     """
-    tests = [_label_test(part.strip()) for part in _parts(text)]
+    tests = [_label_test(part) for part in _parts(text, _LABELS)]
     return lambda labels: all(test(labels) for test in tests)
 
 
@@ -59,16 +61,16 @@ def parse_field_selector(text: str) -> tuple[FieldRequirement, ...]:
 
     Mirrors: apimachinery `fields.ParseSelector`.
     """
+    return tuple(_requirement(part) for part in _parts(text, _FIELDS))
+
+
+def _parts(text: str, pattern: re.Pattern[str]) -> list[str]:
     if not text.strip():
-        return ()
-    parts = [found[1] for found in _FIELDS.finditer(text)]
+        return []
+    parts = [found[1].strip() for found in pattern.finditer(text)]
     if not text.endswith(","):
         parts.pop()  # the empty match at the very end
-    return tuple(_requirement(part.strip()) for part in parts)
-
-
-def _parts(text: str) -> list[str]:
-    return _COMMA_OUTSIDE_PARENTHESES.split(text) if text.strip() else []
+    return parts
 
 
 def _label_test(part: str) -> LabelTest:
@@ -93,7 +95,7 @@ def _label_test(part: str) -> LabelTest:
 def _compared(name: str, limit: int, *, is_greater: bool) -> LabelTest:
     def test(labels: Mapping[str, str]) -> bool:
         value = labels.get(name, "")
-        if not _NUMBER.fullmatch(value):
+        if len(value) > _DIGITS_MAX or not _NUMBER.fullmatch(value):
             return False
         return int(value) > limit if is_greater else int(value) < limit
 

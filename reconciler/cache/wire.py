@@ -6,8 +6,11 @@ Everything returned owns its bytes: nothing pins the page or the line that it ca
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 import msgspec
 
@@ -62,6 +65,11 @@ class Bookmark:
     is_list_end: bool = False
 
 
+_ResultT = TypeVar("_ResultT")
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_LEVELS_MAX = 10_000
+"""How deeply Go's decoder lets values be nested; so a kube-apiserver serves nothing deeper."""
+
 _CHANGE_TYPES = {each.value: each for each in ChangeType}
 _BEGINNINGS = {f'{{"type":"{each.value}","object":{{'.encode(): each for each in ChangeType}
 _TYPE_AT = len('{"type":')
@@ -83,11 +91,11 @@ def decode_page(body: bytes, read: Read = EncodedObject.from_json, *, doing: str
         MalformedObjectError: It is not a list: another kind of object, which has no `items`, is no empty list.
     """
     try:
-        wire = _page.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        wire = _deeply(_page.decode, body)
+    except _REFUSED as error:
         # Not "from error": its text is here already, and quotes no value.
         raise MalformedObjectError(
-            f"the answer to a list is {_kind_of(body)}not a list of objects: {error}", doing
+            f"the answer to a list is {_kind_of(body)}not a list of objects: {_reason(error)}", doing
         ) from None
     if not wire.metadata.resource_version:
         raise MalformedObjectError("the answer to a list names no resource version", doing)
@@ -112,16 +120,14 @@ def decode_line(line: bytes, *, doing: str, read: Read = EncodedObject.from_json
             body = line[start:-1]
             try:
                 changed = read(body)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except _REFUSED as error:
                 said, version = _decode_refused(line, body, error, doing, read)
             else:
                 said, version = Change(change_type, changed), changed.resource_version
         else:
             said, version = _decode(line, doing, read)
-    except (msgspec.DecodeError, ValueError) as error:
-        # A codec error quotes bytes of the object.
-        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise MalformedObjectError(f"a line is no watch event: {reason}", doing) from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedObjectError(f"a line is no watch event: {_reason(error)}", doing) from None
     if not version:
         raise MalformedObjectError("an event names no resource version", doing)
     return said
@@ -129,7 +135,7 @@ def decode_line(line: bytes, *, doing: str, read: Read = EncodedObject.from_json
 
 def _decode_refused(line: bytes, body: bytes, error: Exception, doing: str, read: Read) -> tuple[Line, str]:
     """Return what a line says whose object, cut out as `body`, was refused with `error`."""
-    wire = _line.decode(line)
+    wire = _deeply(_line.decode, line)
     if bytes(wire.object) != body:
         return _decode(line, doing, read)
     # Not read again: a transform of the user's own may have refused it.
@@ -138,13 +144,13 @@ def _decode_refused(line: bytes, body: bytes, error: Exception, doing: str, read
 
 
 def _decode(line: bytes, doing: str, read: Read) -> tuple[Line, str]:
-    wire = _line.decode(line)
+    wire = _deeply(_line.decode, line)
     change_type = _CHANGE_TYPES.get(wire.type)
     if change_type is None:
         return _decode_other(wire, doing)
     try:
         changed = read(wire.object)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _REFUSED as error:
         unreadable, version = _unreadable(wire.object, error)
         return UnreadableChange(change_type, unreadable, version), version or "none"
     return Change(change_type, changed), changed.resource_version
@@ -163,14 +169,14 @@ def _decode_other(wire: _Line, doing: str) -> tuple[Line, str]:
 def _read_all(items: list[msgspec.Raw], read: Read) -> tuple[tuple[EncodedObject, ...], tuple[Unreadable, ...]]:
     try:
         return tuple(map(read, items)), ()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _REFUSED:
         # Rare, so the way that asks at each object is only taken then.
         objects: list[EncodedObject] = []
         unreadable: list[Unreadable] = []
         for item in items:
             try:
                 objects.append(read(item))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except _REFUSED as error:
                 unreadable.append(_unreadable(item, error)[0])
         return tuple(objects), tuple(unreadable)
 
@@ -178,20 +184,47 @@ def _read_all(items: list[msgspec.Raw], read: Read) -> tuple[tuple[EncodedObject
 def _unreadable(raw: msgspec.Raw, error: Exception) -> tuple[Unreadable, str]:
     """Return which object it is, as far as that can be read, and its version."""
     try:
-        metadata = _loose.decode(raw).metadata
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        metadata = _deeply(_loose.decode, raw).metadata
+    except _REFUSED:
         metadata = {}
     name, namespace, version = (_string(metadata.get(field)) for field in ("name", "namespace", "resourceVersion"))
-    # A codec error quotes bytes of the object; msgspec's messages name types and paths only.
-    reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-    return Unreadable(ObjectKey(namespace if name else "", name), reason), version
+    return Unreadable(ObjectKey(namespace if name else "", name), _reason(error)), version
+
+
+def _deeply(decode: Callable[[bytes | msgspec.Raw], _ResultT], data: bytes | msgspec.Raw) -> _ResultT:
+    """
+    Decode, and where values are nested more deeply than the interpreter takes, once more with room for them.
+
+    So that one such object, which anybody may make where a kind preserves unknown fields, is refused alone, and not
+    with its page.
+    """
+    try:
+        return decode(data)
+    except RecursionError:
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit + _LEVELS_MAX)
+        try:
+            return decode(data)
+        finally:
+            sys.setrecursionlimit(limit)
+
+
+def _reason(error: Exception) -> str:
+    """Say why, without a value: a codec error quotes bytes of the object, msgspec's messages name types and paths."""
+    match error:
+        case UnicodeDecodeError():
+            return "it is not UTF-8"
+        case RecursionError():
+            return "it is nested too deeply"
+        case _:
+            return str(error)
 
 
 def _kind_of(body: bytes) -> str:
     """Return "a KIND, " where the answer names a kind, else nothing: other text is not quoted."""
     try:
         kind = _named.decode(body).kind
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _REFUSED:
         return ""
     return f"a {kind}, " if kind.isascii() and kind.isalnum() and len(kind) < _KIND_LENGTH_MAX else ""
 

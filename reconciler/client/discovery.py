@@ -337,5 +337,5 @@ def read_resources(path: str, body: bytes, of: GroupVersion) -> GroupVersion:
 def _decode(path: str, body: bytes, form: type[DocumentT]) -> DocumentT:
     try:
         return msgspec.json.decode(body, type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedObjectError(f"the answer is not a discovery document: {error}", f"discover {path}") from None

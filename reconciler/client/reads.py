@@ -321,7 +321,7 @@ async def _events(kind: Any, lines: AsyncIterator[bytes], doing: str) -> AsyncGe
     async for line in lines:
         try:
             event = _event_decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedObjectError(f"a line is not an event: {error}", doing) from None
         if event.type == "ERROR":
             raise api_error(parse_status(bytes(event.object)), doing)

@@ -109,7 +109,7 @@ def parse_status(body: bytes, *, code: int = 0, headers: Mapping[str, str] | Non
 def _decode(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -76,3 +76,31 @@ def test_a_field_selector_is_its_requirements(text: str, required: list[FieldReq
 def test_what_is_no_field_selector_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="field selector"):
         parse_field_selector(text)
+
+
+LONG = 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("a in (" + "b," * LONG + "b)", id="a set"),
+        pytest.param(",".join(["a"] * LONG), id="many requirements"),
+        pytest.param("a notin (b)," * LONG + "c", id="many sets"),
+    ],
+)
+def test_a_long_label_selector_is_read_once(text: str) -> None:
+    # A pattern that looks ahead from each comma would take minutes.
+    assert parse_label_selector(text)({"a": "b"}) is ("notin" not in text)
+
+
+@pytest.mark.parametrize("text", ["a in (" + "b," * LONG, "(" * LONG, "a=b\\" * LONG, "a,b)" + "," * LONG])
+def test_a_long_text_that_is_no_selector_is_refused_as_soon(text: str) -> None:
+    with pytest.raises(ValueError, match="label selector"):
+        parse_label_selector(text)
+    with pytest.raises(ValueError, match="field selector"):
+        parse_field_selector(text + "\\")
+
+
+def test_a_value_of_thousands_of_digits_is_no_number() -> None:
+    assert not parse_label_selector("a>1")({"a": "2" * LONG})

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import sys
+
 import msgspec
 import pytest
 
 from reconciler.api import EncodedObject, ObjectKey
+from reconciler.cache.store import Unreadable
 from reconciler.cache.wire import Bookmark, Change, ChangeType, Page, UnreadableChange, decode_line, decode_page
 from reconciler.errors import ApiError, ExpiredError, MalformedObjectError
 
@@ -72,6 +75,33 @@ def test_an_item_that_cannot_be_read_is_named_and_the_others_are_there(item: byt
     assert [each.key.name for each in got.objects] == ["a"]
     assert [each.key for each in got.unreadable] == [key]
     assert got.unreadable[0].reason
+
+
+def deep(name: str) -> bytes:
+    """Return an object with more levels than the interpreter takes, and fewer than a server does."""
+    metadata = b'"metadata":{"name":"%s","namespace":"ns","uid":"u","resourceVersion":"9"}' % name.encode()
+    return (
+        b'{"apiVersion":"v1","kind":"ConfigMap","data":' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"," + metadata + b"}"
+    )
+
+
+def test_an_item_that_is_nested_too_deeply_is_named_and_the_others_are_there() -> None:
+    limit = sys.getrecursionlimit()
+    body = page(wire("a", 1), wire("b", 2), resourceVersion="7").replace(
+        b'"items":[', b'"items":[' + deep("deep") + b","
+    )
+    got = decode_page(body)
+    assert [each.key.name for each in got.objects] == ["a", "b"]
+    assert got.unreadable == (Unreadable(ObjectKey("ns", "deep"), "it is nested too deeply"),)
+    assert sys.getrecursionlimit() == limit
+
+
+@pytest.mark.parametrize("rest", [b"", b',"more":1'], ids=["as servers write it", "in another shape"])
+def test_a_change_that_is_nested_too_deeply_names_object_and_version(rest: bytes) -> None:
+    said = decode_line(b'{"type":"MODIFIED","object":' + deep("deep") + rest + b"}", doing="watch")
+    assert isinstance(said, UnreadableChange)
+    assert said.unreadable == Unreadable(ObjectKey("ns", "deep"), "it is nested too deeply")
+    assert (said.type, said.resource_version) == (ChangeType.MODIFIED, "9")
 
 
 def test_a_change_that_cannot_be_read_names_object_and_version_as_far_as_they_can_be() -> None:
