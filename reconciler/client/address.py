@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies_environment
 
 from reconciler.errors import ConfigurationError
 
-__all__ = ["check_authorities", "checked_host", "proxy_of_environment"]
+__all__ = ["check_authorities", "checked_host", "checked_proxy", "proxy_of_environment"]
 
 
 def check_authorities(file: str | None, source: str) -> None:
@@ -30,42 +28,102 @@ def check_authorities(file: str | None, source: str) -> None:
 
 def checked_host(host: str, source: str) -> str:
     """Return a server's address without a slash at its end. Raises `ConfigurationError` where it is none."""
-    try:
-        parts = urlsplit(host)
-        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and " " not in host
-        is_address = is_address and parts.port != 0
-    except ValueError:
-        is_address = False
-    if not is_address:
-        # Not quoted: there may be a password in it.
+    parts = _parts(host)
+    # Not quoted, here and below: there may be a password in it.
+    if parts is None or parts.scheme not in {"http", "https"}:
         raise ConfigurationError(
             f"{source}: the server's address is no http or https URL; give it as https://HOST:PORT"
+        )
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            f"{source}: the server's address has a user or password in it; give a token or a client certificate instead"
         )
     return host.rstrip("/")
 
 
-def proxy_of_environment(host: str) -> str | None:
-    """Return the proxy that the environment names for an address; None for none."""
-    parts = urlsplit(host)
-    if parts.hostname is None or _is_excepted(parts.hostname):
+def checked_proxy(proxy: str, source: str) -> str:
+    """Return a proxy's address. Raises `ConfigurationError`, which begins with `source`, where it cannot be used."""
+    parts = _parts(proxy)
+    if parts is not None and parts.scheme in {"socks5", "socks5h"}:
+        raise ConfigurationError(f"{source}: SOCKS proxies are not supported; name an HTTP proxy as http://HOST:PORT")
+    if parts is None or parts.scheme not in {"http", "https"}:
+        raise ConfigurationError(f"{source}: the proxy's address is no http or https URL; give it as http://HOST:PORT")
+    return proxy
+
+
+def _parts(address: str) -> SplitResult | None:
+    if any(letter <= " " or letter == "\x7f" for letter in address):
         return None
-    return getproxies().get(parts.scheme)
-
-
-def _is_excepted(name: str) -> bool:
-    if name == "localhost" or proxy_bypass(name):
-        return True
     try:
-        address = ip_address(name)
+        parts = urlsplit(address)
+        is_address = bool(parts.hostname) and parts.port != 0
     except ValueError:
+        return None
+    return parts if is_address else None
+
+
+def proxy_of_environment(host: str) -> str | None:
+    """
+    Return the proxy that the environment names for an address; None for none.
+
+    `HTTPS_PROXY` or `HTTP_PROXY` counts, by the address, and `NO_PROXY`; in lower case too, which comes first. A proxy
+    without `http://` gets it.
+
+    Raises:
+        ConfigurationError: It is no address of an HTTP proxy.
+
+    Mirrors: Go `golang.org/x/net/http/httpproxy`.
+    Differs: SOCKS proxies are refused.
+    """
+    parts = urlsplit(host)
+    named = getproxies_environment()
+    proxy = named.get(parts.scheme)
+    if parts.hostname is None or not proxy:
+        return None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if _is_this_machine(parts.hostname) or any(
+        _excepts(entry.strip().lower(), parts.hostname, port) for entry in named.get("no", "").split(",")
+    ):
+        return None
+    return checked_proxy(proxy if "://" in proxy else f"http://{proxy}", f"{parts.scheme.upper()}_PROXY")
+
+
+def _is_this_machine(name: str) -> bool:
+    address = _address(name)
+    return name == "localhost" or (address is not None and address.is_loopback)
+
+
+def _excepts(entry: str, name: str, port: int) -> bool:
+    """Return whether an entry of `NO_PROXY` is for a host: `*`, a network, an address or a name, with a port or not."""
+    if entry == "*":
+        return True
+    address = _address(name)
+    if "/" in entry:
+        try:
+            return address is not None and address in ip_network(entry, strict=False)
+        except ValueError:
+            return False
+    host, entry_port = _host_and_port(entry)
+    if not host or entry_port not in {"", str(port)}:
         return False
-    # As Go does, and urllib does not: this machine is never behind the proxy, and NO_PROXY may name networks, such as
-    # the cluster's services.
-    return address.is_loopback or any(address in network for network in _networks(getproxies().get("no", "")))
+    excepted = _address(host)
+    if excepted is not None or address is not None:
+        return excepted == address
+    # `x.y` is for itself and what is below, `.x.y` and `*.x.y` for what is below alone.
+    below = host[1:] if host.startswith("*.") else host
+    return name.endswith(below if below.startswith(".") else f".{below}") or name == host
 
 
-def _networks(no_proxy: str) -> Iterator[IPv4Network | IPv6Network]:
-    for entry in no_proxy.split(","):
-        if "/" in entry:
-            with suppress(ValueError):
-                yield ip_network(entry.strip(), strict=False)
+def _host_and_port(entry: str) -> tuple[str, str]:
+    if entry.startswith("["):
+        host, _, port = entry[1:].partition("]")
+        return host, port.removeprefix(":")
+    host, _, port = entry.partition(":")
+    return (entry, "") if ":" in port else (host, port)  # more than one colon: an address of IPv6
+
+
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(name)
+    except ValueError:
+        return None

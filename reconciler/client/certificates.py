@@ -1,17 +1,21 @@
 """
 The certificate files that TLS connections are made of, and whether they are still the ones that were read.
 
-It reads files and compares them; it opens no connection, and knows nothing of tokens.
+It reads files, compares them, and writes what a plugin gave; it opens no connection, and knows nothing of tokens.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-__all__ = ["CertificateFiles", "digest_of"]
+__all__ = ["CertificateFiles", "WrittenPair", "digest_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +55,32 @@ class CertificateFiles:
         else:
             self._has_failed = False
         return self._version
+
+
+class WrittenPair:
+    """
+    A client certificate and its key, in two files that this user alone can read.
+
+    They are removed with `remove`, with this object, or when the process ends.
+
+    Attributes:
+        certificate_file: Where the certificate is.
+        key_file: Where its key is.
+    """
+
+    def __init__(self, certificate: str, key: str) -> None:
+        """Raises OSError where they cannot be written."""
+        folder = tempfile.mkdtemp(prefix="reconciler-")
+        self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.certificate_file = os.path.join(folder, "tls.crt")
+        self.key_file = os.path.join(folder, "tls.key")
+        for file, content in ((self.certificate_file, certificate), (self.key_file, key)):
+            Path(file).touch(mode=0o600)
+            Path(file).write_text(content)
+
+    def remove(self) -> None:
+        """Remove both files; they are not needed once a TLS context was made of them."""
+        self._remove()
 
 
 def digest_of(names: Iterable[str | None]) -> bytes:

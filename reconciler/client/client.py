@@ -98,7 +98,15 @@ class Client(Reads):
     async def create(
         self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None, **options: Unpack[WriteOptions]
     ) -> ObjectT | JsonObject:
-        """Create the object; return it as stored. Raises `AlreadyExistsError` where the name is taken."""
+        """
+        Create the object; return it as stored.
+
+        What is stored nowhere, such as a `Binding`, is answered with a `Status` that tells of success: a dictionary
+        gets that `Status`, and a typed object a copy of what was sent, which has no version.
+
+        Raises:
+            AlreadyExistsError: The name is taken.
+        """
         return cast("ObjectT | JsonObject", await self._writes.create(obj, resource, options))
 
     @overload
@@ -136,8 +144,8 @@ class Client(Reads):
         Patch the object; return it as stored.
 
         A mapping is a JSON merge patch: None removes a field, lists are replaced. With `metadata.resourceVersion` in
-        it the patch is refused (`ConflictError`) if somebody wrote since. `JsonPatch` and `StrategicMergePatch` are
-        the other forms.
+        it the patch is refused (`ConflictError`) if somebody wrote since; an empty one is a `ValueError`. `JsonPatch`
+        and `StrategicMergePatch` are the other forms.
         """
         resource = resource_of(kind)
         answer = await self._writes.patch(resource, key, patch, "", options)
@@ -198,6 +206,9 @@ class Client(Reads):
             propagation: What becomes of the objects that it owns; None leaves that to the kind.
             grace_period_seconds: How long a Pod may take to end; 0 is at once.
             dry_run: Everything is done but deleting.
+
+        Raises:
+            ValueError: `uid` or `resource_version` is empty; nothing was sent.
         """
         body = delete_options(
             uid=uid,

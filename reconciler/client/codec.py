@@ -20,8 +20,8 @@ from reconciler.errors import MalformedObjectError
 
 __all__ = [
     "Header",
+    "check_answered",
     "check_deleted",
-    "check_no_failure",
     "decode_json",
     "decode_list",
     "decode_object",
@@ -29,11 +29,14 @@ __all__ = [
     "encode_object",
     "read_header",
     "resource_of",
+    "success_in",
 ]
 
 ObjectT = TypeVar("ObjectT", bound=KubeObject)
 
 _FIELDS_SHOWN_MAX = 5
+# The last where values lie inside each other deeper than Python goes.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _QUOTING = {
     "assertion_error", "bytes_invalid_encoding", "union_tag_invalid", "url_parsing", "url_syntax_violation",
@@ -61,6 +64,11 @@ class _Answer(msgspec.Struct, frozen=True, gc=False):
     status: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Deleted(_Answer, frozen=True, gc=False):
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    items: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET  # None where Go encoded an empty one as null
+
+
 class _ListHeader(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
@@ -77,6 +85,7 @@ class ListPage(msgspec.Struct, frozen=True):
 
 _header_decoder = msgspec.json.Decoder(_Object)
 _answer_decoder = msgspec.json.Decoder(_Answer)
+_deleted_decoder = msgspec.json.Decoder(_Deleted)
 _page_decoder = msgspec.json.Decoder(ListPage)
 
 
@@ -89,7 +98,7 @@ def read_header(body: bytes) -> Header:
     """Return the header of the object in `body`; an empty one where there is none."""
     try:
         return _header_decoder.decode(body).metadata
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return Header()
 
 
@@ -100,20 +109,38 @@ def check_deleted(body: bytes, resource: ResourceType, *, doing: str) -> None:
     That is an object of the kind, a list of them, or a `Status` that tells of no failure.
     """
     try:
-        answer = _answer_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        answer = _deleted_decoder.decode(body)
+    except _UNREADABLE as error:
         raise MalformedObjectError(f"the answer is no JSON object: {error}", doing) from None
     if answer.kind == "Status":
         if bytes(answer.status) == b'"Failure"':
             raise MalformedObjectError(_FAILED, doing)
-    elif answer.kind != resource.kind and not _is_list_of(answer.kind, resource):
+    elif answer.kind != resource.kind and not _is_list_answer(answer, resource):
         raise MalformedObjectError(f"the answer is {_named(answer.kind)}, not {resource.kind} or Status", doing)
 
 
-def check_no_failure(answer: Mapping[str, Any], *, doing: str) -> None:
-    """Raise `MalformedObjectError` where a `Status` says that it failed, in spite of the HTTP code."""
+def check_answered(answer: JsonObject, *, doing: str) -> None:
+    """
+    Raise `MalformedObjectError` unless a subresource is answered with an object, of whatever kind.
+
+    One that names neither a kind nor an object is none, nor is a `Status` that says, in spite of the HTTP code, that it
+    failed.
+    """
     if answer.get("kind") == "Status" and answer.get("status") == "Failure":
         raise MalformedObjectError(_FAILED, doing)
+    if not answer.get("kind") and not _has_name(answer):
+        raise MalformedObjectError(f"the answer is {_named('')}", doing)
+
+
+def success_in(body: bytes) -> JsonObject | None:
+    """Return the `Status` in `body`, where it is one that tells of success and not an object."""
+    try:
+        if _answer_decoder.decode(body).kind != "Status":
+            return None
+        answer: JsonObject = msgspec.json.decode(body)
+    except _UNREADABLE:
+        return None
+    return answer if answer.get("status") == "Success" else None
 
 
 @overload
@@ -156,7 +183,7 @@ def decode_list(body: bytes, resource: ResourceType | None = None, *, doing: str
     """
     try:
         page = _page_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         found = _kind_in(body)
         named = f"{_named(found)}, not a list" if found else "not a list"
         raise MalformedObjectError(f"the answer is {named}: {error}", doing) from None
@@ -202,7 +229,7 @@ def decode_json(body: bytes | memoryview, *, doing: str) -> JsonObject:
     """
     try:
         value: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise MalformedObjectError(f"the answer is not JSON: {error}", doing) from None
     if not isinstance(value, dict):
         raise MalformedObjectError(f"the answer is not an object but {type(value).__name__}", doing)
@@ -211,6 +238,9 @@ def decode_json(body: bytes | memoryview, *, doing: str) -> JsonObject:
 
 def _decode_untyped(resource: ResourceType, body: bytes | memoryview, doing: str) -> JsonObject:
     obj = decode_json(body, doing=doing or str(resource))
+    kind = _kind_of_value(resource, obj)
+    if kind:
+        return {"apiVersion": resource.api_version, "kind": kind, **obj}
     _check_kind(resource, obj.get("kind"), doing or str(resource), is_named=_has_name(obj))
     obj.setdefault("apiVersion", resource.api_version)
     obj.setdefault("kind", resource.kind)
@@ -228,6 +258,16 @@ def _check_kind(resource: ResourceType, found: object, doing: str, *, is_named: 
 
 
 _METADATA_ONLY = "PartialObjectMetadata"
+# Their values are no objects: they lie in lists alone, without a name, and mostly without a kind. Discovery gives their
+# resources the kind of the list.
+_GROUPS_OF_VALUES = frozenset({"custom.metrics.k8s.io", "external.metrics.k8s.io"})
+
+
+def _kind_of_value(resource: ResourceType, obj: JsonObject) -> str:
+    """Return the kind of a metric's value; empty for anything else."""
+    kind = resource.kind.removesuffix("List")
+    is_value = resource.group in _GROUPS_OF_VALUES and "value" in obj and obj.get("kind", kind) == kind
+    return kind if is_value else ""
 
 
 def _has_name(obj: JsonObject) -> bool:
@@ -236,16 +276,25 @@ def _has_name(obj: JsonObject) -> bool:
 
 
 def _is_list_of(kind: str, resource: ResourceType) -> bool:
+    if kind == "Status":
+        return False
     if kind in (f"{resource.kind}List", f"{_METADATA_ONLY}List", "List"):
         return True
     # A CustomResourceDefinition may call its lists anything; their items say their kind.
     return "." in resource.group
 
 
+def _is_list_answer(answer: _Deleted, resource: ResourceType) -> bool:
+    if not answer.kind or answer.items is msgspec.UNSET or not _is_list_of(answer.kind, resource):
+        return False
+    # A word that a definition made up for its lists looks like the kind of any page; a list has its metadata too.
+    return answer.kind.endswith("List") or answer.metadata is not msgspec.UNSET
+
+
 def _kind_in(body: bytes | memoryview) -> str:
     try:
         return _answer_decoder.decode(body).kind
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return ""
 
 

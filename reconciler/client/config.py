@@ -7,37 +7,29 @@ connection pool. Its generated models are imported with it, and never used.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
 import aiohttp
 
-from reconciler.client.address import check_authorities, checked_host, proxy_of_environment
+from reconciler.client.address import check_authorities, checked_host, checked_proxy, proxy_of_environment
 from reconciler.client.certificates import CertificateFiles
+from reconciler.client.credentials import Credentials, Refresh, check_token
 from reconciler.client.impersonation import Impersonation
 from reconciler.client.kubeconfig import Kubeconfig, check_files, in_words, new_configuration
 from reconciler.client.useragent import checked_user_agent, default_user_agent
 from reconciler.clock import LoopClock
 from reconciler.errors import ConfigurationError
-from reconciler.instant import Clock, Instant, seconds
 
 __all__ = ["ClientConfig", "load_config"]
-
-_log = logging.getLogger(__name__)
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token, its authority's certificate and its namespace."""
 
-_REFRESH_SECONDS = 60
 _CREDENTIALS_SECONDS = 60.0
 _READ_BUFFER_BYTES = 256 * 1024
-
-Refresh = Callable[[bool], Awaitable[None]]
-"""Asks for the credentials anew; True where the server refused the present ones."""
 
 
 class ClientConfig:
@@ -70,12 +62,14 @@ class ClientConfig:
         self.source = source
         self.user_agent = default_user_agent() if user_agent is None else checked_user_agent(user_agent)
         self._impersonation = impersonation
-        self.proxy = cast("str | None", configuration.proxy) or proxy_of_environment(self.host)
+        proxy = cast("str | None", configuration.proxy)
+        self.proxy = checked_proxy(proxy, f"{source}: proxy-url") if proxy else proxy_of_environment(self.host)
         self.tls_server_name = cast("str | None", configuration.tls_server_name)
         self._certificates = CertificateFiles(
             lambda: (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
         )
-        self._credentials = _Credentials(configuration, refresh, self._certificates, LoopClock())
+        check_token(cast("str | None", configuration.api_key.get("BearerToken")), source)
+        self._credentials = Credentials(configuration, refresh, self._certificates, LoopClock())
 
     @classmethod
     def for_host(
@@ -100,7 +94,8 @@ class ClientConfig:
             user_agent: Such as `backup/1.2`; None makes one of the program's name, its version and the platform.
 
         Raises:
-            ConfigurationError: `host` is no such address.
+            ConfigurationError: `host` is no such address, or has a user or password in it; `token` has control
+                characters; the environment names a proxy that cannot be used.
             ValueError: `user_agent` cannot stand in a header.
         """
         configuration = new_configuration()
@@ -128,12 +123,33 @@ class ClientConfig:
 
         Credentials and certificate files are read again once a minute, and so is a kubeconfig that was rewritten; an
         exec plugin runs only when the token it gave is about to expire (or named no expiry). While that fails, the
-        old ones stay.
+        old ones stay. All who wait share one renewal.
 
         Args:
             refresh: The server did not accept the last answer: ask again now.
+
+        Cancelled: the renewal goes on, and whoever asks next gets what came of it.
         """
         return await self._credentials.header(refresh=refresh)
+
+    async def authorization_instead_of(self, refused: str | None, certificates_version: bytes) -> str | None:
+        """
+        Return the `Authorization` header's value after a server refused `refused`, shown with those certificates.
+
+        They are asked for anew only where nobody has got others since; else the others were not refused.
+
+        Mirrors: client-go `exec.Authenticator.maybeRefreshCreds`.
+        """
+        return await self._credentials.header_instead_of(refused, certificates_version)
+
+    async def aclose(self) -> None:
+        """
+        End a renewal of the credentials that is under way; an exec plugin is killed. The configuration stays usable.
+
+        A transport calls it when it is closed. A request of another transport, that waits for the same renewal, goes on
+        with the old credentials.
+        """
+        await self._credentials.aclose()
 
     @property
     def certificates_version(self) -> bytes:
@@ -187,54 +203,6 @@ class ClientConfig:
         return f"<ClientConfig {self.host} from {self.source}>"
 
 
-class _Credentials:
-    """The `Authorization` header, and when it and the certificates are asked for anew."""
-
-    def __init__(
-        self, configuration: Any, refresh: Refresh | None, certificates: CertificateFiles, clock: Clock
-    ) -> None:
-        self._configuration = configuration
-        self._refresh = refresh
-        self._certificates = certificates
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._asked_at: Instant | None = None
-
-    async def header(self, *, refresh: bool) -> str | None:
-        if refresh or self._is_due():
-            before = self._asked_at
-            async with self._lock:
-                # Whoever waited for the lock takes what the one before got.
-                if self._asked_at == before:
-                    await self._ask(is_refused=refresh)
-        if "BearerToken" not in self._configuration.api_key:
-            return None
-        value = cast("str | None", await self._configuration.get_api_key_with_prefix("BearerToken"))
-        # A token file written with an editor or `echo` ends in a line end, which no header may hold.
-        return value.strip() if value is not None else None
-
-    def _is_due(self) -> bool:
-        now = self._clock.now()
-        if self._asked_at is None:
-            self._asked_at = now  # loading the configuration was the first time
-        return now - self._asked_at >= seconds(_REFRESH_SECONDS)
-
-    async def _ask(self, *, is_refused: bool) -> None:
-        try:
-            if self._refresh is not None:
-                await self._refresh(is_refused)
-        except ConfigurationError as error:
-            _log.warning("credentials could not be renewed: %s; the old ones stay", error)
-        except Exception as error:
-            # The loader makes OIDC requests: anything may come. Its texts may hold secrets.
-            _log.warning("credentials could not be renewed (%s); the old ones stay", type(error).__name__)
-        finally:
-            self._asked_at = self._clock.now()
-        # Only a version that a session was made of can be outdated.
-        if self._certificates.version:
-            self._certificates.read()
-
-
 async def load_config(
     kubeconfig: str | Path | None = None,
     *,
@@ -256,7 +224,8 @@ async def load_config(
         context: A context in the kubeconfig; None takes its current one.
         service_account: The folder of the pod's service account.
         credentials_timeout_seconds: For an exec plugin or an OIDC provider to give credentials, here and whenever they
-            are renewed (a request that waits for them gives up at its own time-out). A plugin is killed then.
+            are renewed. A plugin is killed then. A request that waits for them gives up at its own time-out, which
+            disturbs nobody: what comes later is for the requests after it.
         impersonate: Who the requests are to be taken for; None takes the kubeconfig's `as`, `as-groups`, `as-uid` and
             `as-user-extra`, where it has them.
         user_agent: Such as `backup/1.2`; None makes one of the program's name, its version and the platform.

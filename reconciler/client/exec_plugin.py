@@ -1,7 +1,7 @@
 """
 Credential plugins: the program that a kubeconfig names is run, and what it prints is a token or a client certificate.
 
-A plugin is ended with whoever waits for it, so that one that hangs leaves nothing behind. Messages name its command;
+A plugin is ended with the task that runs it, so that one that hangs leaves nothing behind. Messages name its command;
 its arguments, its environment and what it prints may hold secrets, and are named nowhere.
 """
 
@@ -83,7 +83,7 @@ class ExecPlugin:
 
     command: str
     api_version: str
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = field(default=(), repr=False)
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     may_ask: bool = False
 
@@ -117,15 +117,18 @@ class ExecPlugin:
         Raises:
             ConfigurationError: It is not there, failed, or printed something else.
 
-        Cancelled: it is killed, with the processes that it started.
+        Cancelled: it is killed, with the processes that it started, and so are those of one that has ended and left one
+        behind which may still print.
         """
-        asks = self.may_ask and sys.stdin is not None and sys.stdin.isatty()
+        asks = self.may_ask and _has_terminal()
         process = await self._start(asks=asks)
+        is_over = False
         try:
             output = await self._read(process)
             code = await process.wait()
+            is_over = True
         finally:
-            if process.returncode is None:
+            if not is_over:
                 await _kill(process, with_children=not asks)
         if code != 0:
             how = f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}"
@@ -178,8 +181,13 @@ class ExecPlugin:
         return Credential(status.token, status.client_certificate_data, status.client_key_data, expires_at)
 
 
+def _has_terminal() -> bool:
+    # A daemon may have closed it, or replaced it.
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+
+
 async def _kill(process: Process, *, with_children: bool) -> None:
-    # It may have ended by itself in this moment.
+    # It may have ended by itself; while a child is there, its group is.
     with suppress(ProcessLookupError):
         if with_children:
             os.killpg(process.pid, signal.SIGKILL)

@@ -13,11 +13,12 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import yaml
 
-from reconciler.client.certificates import digest_of
+from reconciler.client.certificates import WrittenPair, digest_of
 from reconciler.client.exec_plugin import Credential, ExecPlugin
 from reconciler.client.impersonation import Impersonation, impersonation_in
 from reconciler.clock import SystemWallClock
@@ -29,6 +30,11 @@ _log = logging.getLogger(__name__)
 
 _SOON = timedelta(minutes=5)
 """A token that ends within this time counts as ended."""
+
+_STAYS: Mapping[str, str] = MappingProxyType(
+    {"verify_ssl": "insecure-skip-tls-verify", "tls_server_name": "tls-server-name", "proxy": "proxy-url"}
+)
+"""Attributes of a configuration that a rewritten kubeconfig does not change, and its entries for them."""
 
 
 def new_configuration() -> Any:
@@ -56,6 +62,7 @@ class Kubeconfig:
         self._loader: _Loader | None = None
         self._context = ""
         self._version = b""
+        self._said_to_stay: list[str] = []
 
     async def load(self, context: str | None) -> str | None:
         """Read the files; return the context's namespace."""
@@ -88,11 +95,25 @@ class Kubeconfig:
         self._version = version
         if fresh.host != self.configuration.host:
             _log.warning("%s: context %s names another server now; the first stays", self._paths, self._context)
+            loader.remove_files()
             return
-        self._loader = loader
+        self._say_what_stays(fresh)
+        before, self._loader = self._loader, loader
         self.impersonation = loader.impersonation
         for name in ("api_key", "ssl_ca_cert", "cert_file", "key_file"):
             setattr(self.configuration, name, getattr(fresh, name))
+        if before is not None:
+            before.remove_files()
+
+    def _say_what_stays(self, fresh: Any) -> None:
+        changed = [entry for name, entry in _STAYS.items() if getattr(fresh, name) != getattr(self.configuration, name)]
+        if changed and changed != self._said_to_stay:
+            # Their values may hold a proxy's password.
+            _log.warning(
+                "%s: context %s has changed in %s, which is not followed; restart the process for it",
+                self._paths, self._context, ", ".join(changed),
+            )  # fmt: skip
+        self._said_to_stay = changed
 
     async def _load_into(self, configuration: Any, context: str | None) -> _Loader:
         loader = _Loader(self._paths, context, self._timeout_seconds)
@@ -126,6 +147,7 @@ class _Loader:
         self._source = "the kubeconfig's user"
         self._plugin: ExecPlugin | None = None
         self._held: Credential | None = None
+        self._pairs: list[WrittenPair] = []
         user = self.context["context"].get("user")
         users: Any = files.config["users"]
         found = users.get_with_name(user, safe=True) if user else None
@@ -146,10 +168,15 @@ class _Loader:
                 await self._theirs.load_and_set(configuration)
         except TimeoutError:
             raise ConfigurationError(f"{self._source} gave no credentials within {self._timeout_seconds:g} s") from None
+        # Not before: until now the configuration named the last ones.
+        self.remove_files(but=1)
+
+    def remove_files(self, *, but: int = 0) -> None:
+        """Remove the certificate files that plugins gave, except so many of the newest pairs."""
+        while len(self._pairs) > but:
+            self._pairs.pop(0).remove()
 
     async def _load_from_plugin(self) -> bool:
-        from kubernetes_asyncio.config.kube_config import FileOrData
-
         assert self._plugin is not None
         ends_at = self._held.expires_at if self._held is not None else None
         if ends_at is not None and ends_at - _SOON > SystemWallClock().now():
@@ -158,9 +185,9 @@ class _Loader:
         if found.token:
             self._theirs.token = f"Bearer {found.token}"
         if found.certificate:
-            for name, content in (("cert_file", found.certificate), ("key_file", found.key)):
-                held = cast("Any", FileOrData)({"it": content}, None, data_key_name="it", base64_file_content=False)
-                setattr(self._theirs, name, held.as_file())
+            pair = WrittenPair(found.certificate, found.key)
+            self._pairs.append(pair)
+            self._theirs.cert_file, self._theirs.key_file = pair.certificate_file, pair.key_file
         return True
 
 

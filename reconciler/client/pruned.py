@@ -43,8 +43,16 @@ _CHANGED = (
 )
 # Fields that are taken and never shown.
 _WRITE_ONLY: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType({("", "Secret"): frozenset({"stringData"})})
-# By which field the elements of a list are told apart, where they all have it.
-_ELEMENT_NAMES = ("name", "type", "uid", "key")
+# By which fields the elements of a list are told apart, where they all have them and no two of them the same: the merge
+# keys of the built-in kinds, the most common ones first.
+_ELEMENT_KEYS = (
+    ("name",), ("type",), ("uid",), ("key",), ("containerPort", "protocol"), ("port", "protocol"), ("mountPath",),
+    ("devicePath",), ("ip",), ("topologyKey", "whenUnsatisfiable"), ("topologyKey",), ("hostname",), ("host",),
+)  # fmt: skip
+_KEY_DEFAULTS: Mapping[str, str] = MappingProxyType({"protocol": "TCP"})
+# Deeper fields are not compared, and no more elements are tried one against the other.
+_DEPTH_MAX = 100
+_TRIES_MAX = 10_000
 _IN_STATUS = re.compile(r"status(?![-\w$])")
 _PLAIN = re.compile(r"[A-Za-z_$][-\w$]*")
 
@@ -87,7 +95,9 @@ def lost_fields(resource: ResourceType, sent: bytes, answer: bytes, *, subresour
 
     Returns:
         Paths such as `spec.containers[].image` and `metadata.labels[example.com/team]`, of each sort at most ten, then
-        how many more there are. Elements of a list share a path.
+        how many more there are. Elements of a list share a path. An element is looked for by the merge keys of the
+        built-in kinds (name, containerPort and protocol, mountPath, ...); where none of them fits, it is kept if any
+        element holds all of it. Fields more than 100 levels deep are not compared.
     """
     wanted, stored = _object(sent), _object(answer)
     if not stored.get("metadata") or stored.get("kind") == "Status":
@@ -100,7 +110,10 @@ def lost_fields(resource: ResourceType, sent: bytes, answer: bytes, *, subresour
     if isinstance(metadata := compared.get("metadata"), dict):
         held = cast("dict[str, Any]", metadata)
         compared["metadata"] = {name: value for name, value in held.items() if name not in _SERVERS_OWN}
-    paths = list(dict.fromkeys(_lost(compared, stored, "")))
+    try:
+        paths = list(dict.fromkeys(_Look().lost(compared, stored, "")))
+    except RecursionError:  # deeper than Python itself compares; the write has happened, and must not look failed
+        return Lost()
     if is_whole:
         # What a model adds to the object that was read is no change that somebody made.
         paths = [each for each in paths if each.is_changed or _IN_STATUS.match(each.path)]
@@ -136,11 +149,10 @@ class LostFields:
 
     def tell(self, doing: str, resource: ResourceType, subresource: str, lost: Lost) -> None:
         """Log those of the paths that are new; `doing` names the write in words."""
-        pruned = lost.pruned
-        if not subresource and not _is_status_expected.get():
-            pruned = tuple(path for path in pruned if path != "status")
-        self._tell(_PRUNED, doing, (resource, subresource), pruned)
-        self._tell(_CHANGED, doing, (resource, subresource), lost.changed)
+        is_status_told = bool(subresource) or _is_status_expected.get()
+        for words, paths in ((_PRUNED, lost.pruned), (_CHANGED, lost.changed)):
+            told = [path for path in paths if is_status_told or not _IN_STATUS.match(path)]
+            self._tell(words, doing, (resource, subresource), told)
 
     def _tell(self, words: str, doing: str, of: tuple[ResourceType, str], paths: Sequence[str]) -> None:
         places = [(*of, words, path) for path in paths]
@@ -154,58 +166,102 @@ class LostFields:
         _log.warning(words, doing, ", ".join(path for *_, path in fresh))
 
 
-def _lost(sent: Any, stored: Any, path: str) -> Iterator[_Path]:
-    if sent == stored:
-        return  # the common case, at the speed of C
-    if isinstance(sent, dict):
-        yield from _lost_in_object(cast("dict[str, Any]", sent), stored, path)
-    elif isinstance(sent, list) and isinstance(stored, list):
-        yield from _lost_in_list(cast("list[object]", sent), cast("list[object]", stored), path)
-    elif not _asks_nothing(sent, stored) and not _is_same(sent, stored):
-        yield _Path(path, stored is not _MISSING)
+class _Look:
+    """One comparison. How deep it goes and how much it tries is bounded: the writer chooses the object's shape."""
 
+    def __init__(self) -> None:
+        self._tries_left = _TRIES_MAX
 
-def _lost_in_object(sent: dict[str, Any], stored: Any, path: str) -> Iterator[_Path]:
-    if not isinstance(stored, dict):
-        # One path says it all, unless nothing in there asked for anything.
-        if next(_lost_in_object(sent, {}, path), None) is not None:
+    def lost(self, sent: Any, stored: Any, path: str, depth: int = 0) -> Iterator[_Path]:
+        if depth > _DEPTH_MAX or sent == stored:  # equal is the common case, at the speed of C
+            return
+        if isinstance(sent, dict):
+            yield from self._lost_in_object(cast("dict[str, Any]", sent), stored, path, depth)
+        elif isinstance(sent, list) and isinstance(stored, list):
+            yield from self._lost_in_list(cast("list[object]", sent), cast("list[object]", stored), path, depth)
+        elif not _asks_nothing(sent, stored) and not _is_same(sent, stored):
             yield _Path(path, stored is not _MISSING)
-        return
-    held = cast("dict[str, Any]", stored)
-    for name, value in sent.items():
-        if not name.startswith("$"):  # a directive of a strategic merge patch
-            yield from _lost(value, held.get(name, _MISSING), _below(path, name))
+
+    def _lost_in_object(self, sent: dict[str, Any], stored: Any, path: str, depth: int) -> Iterator[_Path]:
+        if not isinstance(stored, dict):
+            # One path says it all, unless nothing in there asked for anything.
+            if next(self._lost_in_object(sent, {}, path, depth), None) is not None:
+                yield _Path(path, stored is not _MISSING)
+            return
+        held = cast("dict[str, Any]", stored)
+        for name, value in sent.items():
+            if not name.startswith("$"):  # a directive of a strategic merge patch
+                yield from self.lost(value, held.get(name, _MISSING), _below(path, name), depth + 1)
+
+    def _lost_in_list(self, given: list[Any], stored: list[Any], path: str, depth: int) -> Iterator[_Path]:
+        # Not those that are directives of a strategic merge patch, such as one to delete an element.
+        sent: list[Any] = [each for each in given if not (isinstance(each, dict) and "$patch" in each)]
+        if not all(isinstance(element, (dict, list)) for element in sent):
+            # Plain values: elements may be added and put in order, none may go.
+            if not self._are_among(sent, stored):
+                yield _Path(path, len(stored) >= len(sent))
+            return
+        places = _places(sent, stored)
+        found = [
+            [_Path(path, is_changed=False)]
+            if place is None
+            else list(self.lost(element, stored[place], f"{path}[]", depth + 1))
+            for element, place in zip(sent, places.at, strict=True)
+        ]
+        kept = {place for place, paths in zip(places.at, found, strict=True) if not paths}
+        others = [element for place, element in enumerate(stored) if place not in kept]
+        for element, place, paths in zip(sent, places.at, found, strict=True):
+            # A place that is a guess proves nothing: the server may have put the element somewhere else.
+            is_sure = places.are_by_key and place is not None
+            if paths and (is_sure or not self._take(element, others, depth)):
+                yield from paths
+
+    def _take(self, element: Any, others: list[Any], depth: int) -> bool:
+        """Take one of the others that holds all of the element out of them; return whether there is one."""
+        for index, other in enumerate(others):
+            if self._is_spent():
+                return True
+            if next(self.lost(element, other, "", depth + 1), None) is None:
+                del others[index]
+                return True
+        return False
+
+    def _are_among(self, sent: list[Any], stored: list[Any]) -> bool:
+        known = {each for each in stored if isinstance(each, (str, int, float))}
+        rest = [each for each in sent if not (isinstance(each, (str, int, float)) and each in known)]
+        return all(any(self._is_spent() or _is_same(element, other) for other in stored) for element in rest)
+
+    def _is_spent(self) -> bool:
+        # Where it is, nothing more is searched, and what was not found counts as kept: no alarm without a proof.
+        self._tries_left -= 1
+        return self._tries_left < 0
 
 
-def _lost_in_list(given: list[Any], stored: list[Any], path: str) -> Iterator[_Path]:
-    # Not those that are directives of a strategic merge patch, such as one to delete an element.
-    sent: list[Any] = [each for each in given if not (isinstance(each, dict) and "$patch" in each)]
-    if name := _name_of_elements(sent, stored):
-        by_name = {element[name]: element for element in stored}
-        pairs = [(element, by_name.get(element[name], _MISSING)) for element in sent]
-    elif all(isinstance(element, (dict, list)) for element in sent):
-        pairs = [(element, stored[index] if index < len(stored) else _MISSING) for index, element in enumerate(sent)]
-    else:
-        # Plain values: elements may be added and put in order, none may go.
-        if not all(any(_is_same(element, other) for other in stored) for element in sent):
-            yield _Path(path, len(stored) >= len(sent))
-        return
-    for element, other in pairs:
-        if other is _MISSING:
-            yield _Path(path, is_changed=False)
-        else:
-            yield from _lost(element, other, f"{path}[]")
+class _Places(NamedTuple):
+    """Where in the stored list each element that was sent should be: by a key that tells them apart, or by its turn."""
+
+    at: list[int | None]
+    are_by_key: bool
 
 
-def _name_of_elements(sent: list[Any], stored: list[Any]) -> str:
-    def has(element: Any, name: str) -> bool:
-        return isinstance(element, dict) and isinstance(cast("dict[str, Any]", element).get(name), str)
+def _places(sent: list[Any], stored: list[Any]) -> _Places:
+    for fields in _ELEMENT_KEYS:
+        keys = [_key(element, fields) for element in stored]
+        wanted = [_key(element, fields) for element in sent]
+        if sent and all((*keys, *wanted)) and len(set(keys)) == len(keys):
+            at = {key: place for place, key in enumerate(keys)}
+            return _Places([at.get(key) for key in wanted], are_by_key=True)
+    return _Places([place if place < len(stored) else None for place in range(len(sent))], are_by_key=False)
 
-    for name in _ELEMENT_NAMES:
-        is_everywhere = bool(sent) and all(has(element, name) for element in (*sent, *stored))
-        if is_everywhere and len({element[name] for element in stored}) == len(stored):
-            return name
-    return ""
+
+def _key(element: Any, fields: tuple[str, ...]) -> tuple[str | int, ...]:
+    """Return what tells an element of a list apart; empty where it has no such fields."""
+    if not isinstance(element, dict):
+        return ()
+    held = cast("dict[str, Any]", element)
+    values = (held.get(field, _KEY_DEFAULTS.get(field)) for field in fields)
+    key = tuple(value for value in values if isinstance(value, (str, int)))
+    return key if len(key) == len(fields) else ()
 
 
 def _below(path: str, name: str) -> str:
@@ -255,6 +311,6 @@ def _has_version(wire: Mapping[str, Any]) -> bool:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         value: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

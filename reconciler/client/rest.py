@@ -52,7 +52,8 @@ class RestClient:
 
     Raises, all verbs:
         ApiError: The server refused; the subclass says how.
-        ConnectionFailedError: No answer; whether a write happened is unknown, unless `is_unsent`.
+        ConnectionFailedError: No answer; whether a write happened is unknown, unless `is_unsent`. That is True only
+            where no try can have been executed: not after a 5xx that was waited out.
         ValueError: The key does not fit the kind (a namespaced kind without a namespace, or the reverse), or is no name
             (empty, `.`, `..`, with `/` or `%` in it). Nothing is sent then.
 
@@ -251,7 +252,7 @@ class RestClient:
             allow_bookmarks: Whether to send `BOOKMARK` events, mostly one a minute.
             label_selector: As in kubectl's `-l`.
             field_selector: As in kubectl's `--field-selector`.
-            idle_seconds: The longest silence; then `ConnectionFailedError`. None bears any.
+            idle_seconds: The longest silence once it is open; then `ConnectionFailedError`. None bears any.
             send_initial_events: Whether to begin with everything that is there, at least as new as the resource
                 version; a bookmark marks its end.
             accept: The form of the objects, such as metadata alone.
@@ -278,6 +279,7 @@ class RestClient:
     async def _stream(self, request: HttpRequest) -> AsyncGenerator[AsyncIterator[bytes], None]:
         doing, waits = request.doing, 0
         while True:
+            # A watch is a read: whether an earlier try was executed makes no difference, as it does in `_send`.
             async with self._transport.stream(request) as stream:
                 self._warnings.take(doing, stream.headers)
                 if stream.status == 200:
@@ -305,15 +307,22 @@ class RestClient:
             headers = {**headers, "Content-Type": content_type}
         seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         request = HttpRequest(method, path, query, headers, body, seconds, doing)
-        waits = 0
+        waits, unclear_code = 0, 0
         while True:
-            response = await self._transport.send(request)
+            try:
+                response = await self._transport.send(request)
+            except ConnectionFailedError as failed:
+                if not (unclear_code and failed.is_unsent):
+                    raise
+                raise _after_unclear_try(failed, unclear_code) from failed.__cause__
             self._warnings.take(doing, response.headers)
             if 200 <= response.status < 300:
                 return response
             error = api_error(parse_status(response.body, code=response.status, headers=response.headers), doing)
             await wait_out(error, waits, waits_max=self._waits_max, seconds_max=self._wait_seconds_max)
             waits += 1
+            # Only a 429 is certain to have done nothing.
+            unclear_code = unclear_code if response.status == 429 else response.status
 
     async def _refusal_in(self, lines: AsyncIterator[bytes], doing: str) -> bytes:
         # A stream bears silence, and this is not one any more.
@@ -323,6 +332,12 @@ class RestClient:
         except TimeoutError as error:
             seconds = self._timeout_seconds
             raise ConnectionFailedError(f"the server's refusal did not end within {seconds:g} s", doing) from error
+
+
+def _after_unclear_try(failed: ConnectionFailedError, code: int) -> ConnectionFailedError:
+    """Return what to raise where the last try was not sent, and an earlier one may have been executed."""
+    what = str(failed).removeprefix(f"{failed.doing}: ")
+    return ConnectionFailedError(f"{what}; an earlier try was answered {code} and may have been executed", failed.doing)
 
 
 async def _first_lines(lines: AsyncIterator[bytes]) -> bytes:

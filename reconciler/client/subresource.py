@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, Unpack, cast, overload
 
 from reconciler.api import KubeObject, ObjectKey, ResourceType
-from reconciler.client.codec import check_no_failure, decode_json, decode_object, encode, read_header, resource_of
+from reconciler.client.codec import check_answered, decode_json, decode_object, encode, read_header, resource_of
 from reconciler.client.contract import JsonObject, WriteOptions
 from reconciler.client.patches import Patch
 from reconciler.client.rest import RestClient, words
@@ -82,7 +82,8 @@ class SubresourceClient:
     Reads and writes one subresource of any kind, as dictionaries; `Client.subresource` makes it.
 
     What comes back is what the subresource holds, mostly of another kind: a `Scale` from `scale`, a `Status` from an
-    `eviction`.
+    `eviction`. An answer that names neither a kind nor an object, or a `Status` that tells of a failure, raises
+    `MalformedObjectError`; a write that is answered so has happened, unless a proxy answered.
 
     Mirrors: controller-runtime `client.SubResourceClient`.
     """
@@ -155,5 +156,5 @@ class SubresourceClient:
     def _decode(self, verb: str, kind: type[KubeObject] | ResourceType, key: ObjectKey, body: bytes) -> JsonObject:
         doing = words(verb, resource_of(kind), key, self._name)
         answer = decode_json(body, doing=doing)
-        check_no_failure(answer, doing=doing)
+        check_answered(answer, doing=doing)
         return answer

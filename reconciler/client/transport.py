@@ -22,6 +22,7 @@ from yarl import URL
 
 from reconciler.client.config import ClientConfig
 from reconciler.client.failures import FAILURES, failure_in_words, send_once
+from reconciler.client.lines import lines_in
 from reconciler.client.progress import Progress, progress_trace
 from reconciler.errors import ConfigurationError, ConnectionFailedError
 
@@ -29,7 +30,6 @@ __all__ = ["AiohttpTransport", "HttpRequest", "HttpResponse", "HttpStream", "Tra
 
 _log = logging.getLogger(__name__)
 
-_LINE_BYTES_MAX = 64 * 1024 * 1024
 _PIECE_BYTES_MAX = 512 * 1024
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
@@ -46,7 +46,7 @@ class HttpRequest:
         headers: Without credentials.
         body: None where there is none.
         timeout_seconds: For `send`, from the call to the last byte; None takes the transport's own. For `stream`, the
-            longest silence of the server; None bears any.
+            longest silence of the server once it is open; None bears any.
         doing: What it is for, in words: verb, kind and object. Errors begin with it.
         opening_seconds: For `stream`, until the answer begins; None takes the transport's own.
     """
@@ -136,10 +136,11 @@ class AiohttpTransport:
     """
     A transport over sockets, with kubernetes-asyncio's credentials, TLS and connection pool.
 
-    Every request has a time-out. A stream has none in all, but its headers must come in time. A 401
-    makes the credentials be asked for anew, once, before it is passed on. A GET whose kept connection turns out dead
-    is sent a second time by aiohttp; nothing else is. Redirects are not followed. A failure before anything was sent
-    says so (`ConnectionFailedError.is_unsent`).
+    Every request has a time-out. A stream has none in all, but its headers must come in time. A 401 makes the
+    credentials be asked for anew, once, before it is passed on; requests that wait for them share what comes, and when
+    one gives up, nobody else notices. A GET whose kept connection turns out dead is sent a second time by aiohttp;
+    nothing else is. Redirects are not followed. A failure before anything was sent says so
+    (`ConnectionFailedError.is_unsent`).
 
     Certificate files that change are taken up within a minute, and at once on a 401 or a failed handshake: new requests
     go over new connections, and those in use go on as they are. Files that cannot be loaded leave the old ones in use.
@@ -176,15 +177,15 @@ class AiohttpTransport:
         progress = Progress()
         try:
             async with asyncio.timeout(seconds):
-                response, pool = await self._start(request, aiohttp.ClientTimeout(), progress)
+                response, pool = await self._start(request, progress)
                 try:
                     async with response:
                         body = await response.read()
                 finally:
                     await self._leave(pool)
                 return HttpResponse(response.status, _headers(response), body)
-        except FAILURES as error:
-            raise self._failure(request, error, seconds, progress) from error
+        except (*FAILURES, asyncio.CancelledError) as error:
+            raise self._failure(request, error, seconds, progress) from None
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[HttpStream, None]:
@@ -193,10 +194,9 @@ class AiohttpTransport:
         progress = Progress()
         try:
             async with asyncio.timeout(seconds):
-                timeout = aiohttp.ClientTimeout(sock_read=request.timeout_seconds)
-                response, pool = await self._start(request, timeout, progress)
-        except FAILURES as error:
-            raise self._failure(request, error, seconds, progress) from error
+                response, pool = await self._start(request, progress)
+        except (*FAILURES, asyncio.CancelledError) as error:
+            raise self._failure(request, error, seconds, progress) from None
         try:
             async with aclosing(self._lines(request, response)) as lines:
                 yield HttpStream(response.status, _headers(response), lines)
@@ -205,8 +205,13 @@ class AiohttpTransport:
             await self._leave(pool)
 
     async def aclose(self) -> None:
-        """Close every connection; what is asked afterwards fails."""
+        """
+        Close every connection, and end a renewal of the credentials.
+
+        What is under way, waits for a connection or is asked afterwards fails with `ConnectionFailedError`.
+        """
         self._is_closed = True
+        await self._config.aclose()
         pools = [*self._retired, *([self._pool] if self._pool is not None else [])]
         self._retired.clear()
         self._pool = None
@@ -223,39 +228,35 @@ class AiohttpTransport:
     ) -> None:
         await self.aclose()
 
-    async def _start(
-        self, request: HttpRequest, timeout: aiohttp.ClientTimeout, progress: Progress
-    ) -> tuple[aiohttp.ClientResponse, _Pool]:
+    async def _start(self, request: HttpRequest, progress: Progress) -> tuple[aiohttp.ClientResponse, _Pool]:
         authorization = await self._config.authorization()
-        response, pool = await self._request_over_tls(request, timeout, authorization, progress)
+        response, pool = await self._request_over_tls(request, authorization, progress)
         if response.status != 401:
             return response, pool
         try:
-            fresh = await self._config.authorization(refresh=True)
+            fresh = await self._config.authorization_instead_of(authorization, pool.version)
         except BaseException:
             response.close()
             await self._leave(pool)
             raise
         has_news = fresh is not None and fresh != authorization
-        if not has_news and self._config.certificates_version == pool.version:
+        has_news = has_news or self._config.certificates_version != pool.version
+        # Closing ends the wait for news; the answer to that is not the refusal.
+        if not (has_news or self._is_closed):
             return response, pool
         response.close()
         await self._leave(pool)
         # A 401 says that nothing was executed, so even a POST may be sent again.
         progress.start_again()
-        return await self._request(request, timeout, fresh, await self._current_pool(request), progress)
+        return await self._request(request, fresh, await self._current_pool(request), progress)
 
     async def _request_over_tls(
-        self,
-        request: HttpRequest,
-        timeout: aiohttp.ClientTimeout,
-        authorization: str | None,
-        progress: Progress,
+        self, request: HttpRequest, authorization: str | None, progress: Progress
     ) -> tuple[aiohttp.ClientResponse, _Pool]:
         pool = await self._current_pool(request)
         version = pool.version
         try:
-            return await self._request(request, timeout, authorization, pool, progress)
+            return await self._request(request, authorization, pool, progress)
         except (aiohttp.ClientConnectorSSLError, aiohttp.ClientConnectorCertificateError):
             # No connection, so nothing was executed. A server with a new certificate is met before the timer has the
             # new authority read.
@@ -263,15 +264,10 @@ class AiohttpTransport:
             if self._config.certificates_version == version:
                 raise
         progress.start_again()
-        return await self._request(request, timeout, authorization, await self._current_pool(request), progress)
+        return await self._request(request, authorization, await self._current_pool(request), progress)
 
     async def _request(
-        self,
-        request: HttpRequest,
-        timeout: aiohttp.ClientTimeout,
-        authorization: str | None,
-        pool: _Pool,
-        progress: Progress,
+        self, request: HttpRequest, authorization: str | None, pool: _Pool, progress: Progress
     ) -> tuple[aiohttp.ClientResponse, _Pool]:
         target = self._config.host + request.path
         if request.query:
@@ -283,7 +279,7 @@ class AiohttpTransport:
                 URL(target, encoded=True),
                 headers=self._headers_of(request, authorization),
                 data=_payload(request.body),
-                timeout=timeout,
+                timeout=aiohttp.ClientTimeout(),
                 allow_redirects=False,
                 proxy=self._config.proxy,
                 server_hostname=self._config.tls_server_name,
@@ -342,28 +338,21 @@ class AiohttpTransport:
             self._retired.discard(pool)
             await pool.close()
 
-    async def _lines(self, request: HttpRequest, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-        # aiohttp's own readline refuses lines longer than twice its buffer, and takes one call for each line.
-        pending: list[bytes] = []
-        pending_bytes = 0
-        try:
-            async for chunk in response.content.iter_any():
-                *complete, rest = chunk.split(b"\n")
-                for part in complete:
-                    line = b"".join([*pending, part]) if pending else part
-                    pending.clear()
-                    pending_bytes = 0
-                    if line:
-                        yield line
-                if rest:
-                    pending.append(rest)
-                    pending_bytes += len(rest)
-                if pending_bytes > _LINE_BYTES_MAX:
-                    raise ConnectionFailedError(f"{self._name(request)}: a line is longer than {_LINE_BYTES_MAX} bytes")
-        except FAILURES as error:
-            raise self._failure(request, error, request.timeout_seconds) from error
-        if pending:
-            yield b"".join(pending)
+    def _lines(self, request: HttpRequest, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        async def read() -> bytes:
+            # For silence once the stream is open: aiohttp's own `sock_read` would count from the request.
+            try:
+                async with asyncio.timeout(request.timeout_seconds):
+                    return await response.content.readany()
+            except FAILURES as error:
+                raise self._failure(request, error, request.timeout_seconds) from None
+
+        return lines_in(read, lambda text: ConnectionFailedError(f"{self._name(request)}: {text}", request.doing))
+
+    def _is_from_closing(self) -> bool:
+        """Return whether a cancellation is aiohttp's: a pool that closes cancels those who wait for a connection."""
+        task = asyncio.current_task()
+        return self._is_closed and task is not None and task.cancelling() == 0
 
     def _name(self, request: HttpRequest) -> str:
         host = URL(self._config.host)
@@ -372,10 +361,13 @@ class AiohttpTransport:
     def _failure(
         self, request: HttpRequest, error: BaseException, seconds: float | None, progress: Progress | None = None
     ) -> ConnectionFailedError:
+        """Return what to raise; raise `error` itself where it is a cancellation that somebody asked for."""
+        if isinstance(error, asyncio.CancelledError) and not self._is_from_closing():
+            raise error
         is_unsent = progress is not None and not progress.is_sent
         if self._is_closed:
             said = "the transport is closed"
-        elif progress is not None and progress.is_queued and isinstance(error, TimeoutError):
+        elif is_unsent and progress is not None and progress.is_queued and isinstance(error, TimeoutError):
             said = (
                 f"no connection was free within {seconds:g} s: all {self._connections_max} of this transport are in "
                 "use (connections_max); nothing was sent"

@@ -143,7 +143,8 @@ async def create_or_patch(
     Raises:
         ConflictError: Somebody wrote in between; the first of two patches may have happened.
         AlreadyExistsError: Somebody created it in between, or `reader` does not know it yet.
-        ValueError: `obj` has no name, or `mutate` changed the name or the namespace.
+        ValueError: `obj` has no name, or `mutate` changed the name or the namespace, or `optimistic_lock` and what was
+            read has no resource version.
 
     Cancelled while writing: whether it was written is unknown.
 
@@ -217,6 +218,8 @@ class _Upsert:
             stored = await self.client.patch(self.kind, key, patch)
             result, version = OperationResult.UPDATED, version_of(plain(stored))
         if status_patch:
+            if optimistic_lock and not version:
+                raise ValueError("optimistic_lock needs an object with a resource version: one that was read")
             stored = await self.client.status.patch(self.kind, key, with_version(status_patch, version))
             both = result is OperationResult.UPDATED
             result = OperationResult.UPDATED_STATUS if both else OperationResult.UPDATED_STATUS_ONLY

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
 from reconciler.api import KubeObject, ObjectKey, ResourceType
-from reconciler.client.codec import Header, decode_object, encode, encode_object, read_header, resource_of
+from reconciler.client.codec import Header, decode_object, encode, encode_object, read_header, resource_of, success_in
 from reconciler.client.contract import FieldValidation, Propagation, WriteOptions
 from reconciler.client.own_writes import OwnWrites
 from reconciler.client.patches import APPLY, Patch, form_of
@@ -89,7 +89,7 @@ class Writes:
         self._subscribers.append(subscriber)
 
     async def create(self, obj: Any, resource: ResourceType | None, options: WriteOptions) -> Any:
-        """Create the object; return it as stored."""
+        """Create the object; return it as stored. See `Client.create` for what is stored nowhere."""
         kind, header = kind_of(obj, resource), _header_of(obj)
         given = self._given(options)
         name = header.name or f"{_metadata(obj).get('generateName', '')}*"
@@ -107,6 +107,9 @@ class Writes:
             ),
             body,
         )
+        # A binding is an order: it is carried out, and nothing is stored under its name.
+        if (status := success_in(answer.body)) is not None:
+            return obj.model_copy(deep=True) if isinstance(obj, KubeObject) else status
         return decode_object(kind, answer.body, doing=doing)
 
     async def update(self, obj: Any, resource: ResourceType | None, subresource: str, options: WriteOptions) -> Any:
@@ -170,6 +173,7 @@ class Writes:
     ) -> bytes:
         """Patch an object or a subresource; return what came back."""
         form = form_of(patch)
+        _check_preconditions(form.metadata)
         header = _header_from(form.metadata)
         body = encode(form.body)
         sent = body if form.body is form.merged else encode(form.merged)
@@ -350,10 +354,16 @@ def delete_options(
     grace_period_seconds: int | None = None,
     dry_run: bool = False,
 ) -> bytes | None:
-    """Return the body of a deletion; None where nothing is asked for."""
+    """
+    Return the body of a deletion; None where nothing is asked for.
+
+    Raises:
+        ValueError: A precondition is an empty text, such as the UID of an object that was never read.
+    """
+    _check_preconditions({"uid": uid, "resource_version": resource_version})
     preconditions = {"uid": uid, "resourceVersion": resource_version}
     wanted: dict[str, Any] = {
-        "preconditions": {name: value for name, value in preconditions.items() if value},
+        "preconditions": {name: value for name, value in preconditions.items() if value is not None},
         "propagationPolicy": propagation,
         "dryRun": ["All"] if dry_run else None,
     }
@@ -361,6 +371,13 @@ def delete_options(
     if grace_period_seconds is not None:
         options["gracePeriodSeconds"] = grace_period_seconds
     return encode({"apiVersion": "v1", "kind": "DeleteOptions", **options}) if options else None
+
+
+def _check_preconditions(given: Mapping[str, Any]) -> None:
+    # The server takes an empty one for none, and the write would hit whatever has the name.
+    for name in ("uid", "resource_version", "resourceVersion"):
+        if given.get(name) == "":
+            raise ValueError(f"{name} is empty, so it would not be checked: give one, or None for no precondition")
 
 
 def kind_of(obj: Any, resource: ResourceType | None) -> Any:

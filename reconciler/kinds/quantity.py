@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from types import MappingProxyType
 from typing import Annotated
 
@@ -16,7 +16,13 @@ from reconciler.api import InOneForm
 
 __all__ = ["Quantity", "amount_of"]
 
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?\d{1,3})?")
+# What is longer is no amount that anybody means, and is not looked at: whoever writes objects chooses its length.
+_LENGTH_MAX = 64
+_BITS_MAX = 200
+# One way to read each text: with two neighbours that both take digits, a long one would be tried at every cut.
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?[0-9]{1,3})?")
+# Enough digits for the longest one; the default, 28, would round two amounts to one.
+_EXACT = Context(prec=2 * _LENGTH_MAX)
 _SCALES: Mapping[str, Decimal] = MappingProxyType({
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1), "k": Decimal("1e3"),
     "M": Decimal("1e6"), "G": Decimal("1e9"), "T": Decimal("1e12"), "P": Decimal("1e15"), "E": Decimal("1e18"),
@@ -26,18 +32,28 @@ _SCALES: Mapping[str, Decimal] = MappingProxyType({
 
 
 def amount_of(text: str) -> Decimal | None:
-    """Return the amount that a quantity says: `1000m`, `1` and `1e0` are 1. None where `text` is no quantity."""
-    found = _QUANTITY.fullmatch(text)
+    """
+    Return the amount that a quantity says: `1000m`, `1` and `1e0` are 1.
+
+    None where `text` is no quantity, or has more than 64 characters.
+    """
+    found = _QUANTITY.fullmatch(text) if len(text) <= _LENGTH_MAX else None
     if found is None:
         return None
     suffix: str = found[2] or ""
     scale = _SCALES.get(suffix)
-    return Decimal(found[1]) * (scale if scale is not None else Decimal(f"1{suffix}"))
+    return _EXACT.multiply(Decimal(found[1]), scale if scale is not None else Decimal(f"1{suffix}"))
 
 
 def _in_one_form(value: object) -> object:
-    amount = amount_of(str(value)) if isinstance(value, (int, str)) else None
-    return value if amount is None else str(amount.normalize())
+    text = value if isinstance(value, str) else _number(value)
+    amount = amount_of(text)
+    return value if amount is None else str(_EXACT.normalize(amount))
+
+
+def _number(value: object) -> str:
+    # A number of thousands of digits has no text in Python.
+    return str(value) if isinstance(value, int) and value.bit_length() <= _BITS_MAX else ""
 
 
 Quantity = Annotated[int | str, InOneForm(_in_one_form)]

@@ -306,3 +306,86 @@ def test_the_kubeconfigs_proxy_comes_before_the_environments(monkeypatch: pytest
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     file = _write(tmp_path / "config", ONE.replace('6443/"', '6443/", proxy-url: "http://mine.example:1"'))
     assert run_virtual(load_config(file)).proxy == "http://mine.example:1"
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "is_excepted"),
+    [
+        ("10.0.0.1:6443", "https://10.0.0.1:6443", True),
+        ("10.0.0.1:6443", "https://10.0.0.1:6444", False),
+        ("10.0.0.1:443", "https://10.0.0.1", True),
+        ("[fd00::1]:6443", "https://[fd00::1]:6443", True),
+        ("[fd00::1]", "https://[fd00:0::1]:6443", True),
+        ("fd00::1", "https://[fd00::1]:6443", True),
+        ("api.x.y:6443", "https://api.x.y:6443", True),
+        ("api.x.y:6443", "https://api.x.y", False),
+        ("*.x.y", "https://api.x.y", True),
+        ("*.x.y", "https://x.y", False),
+        (".x.y", "https://api.x.y", True),
+        (".x.y", "https://x.y", False),
+        ("x.y", "https://x.y", True),
+        ("x.y", "https://api.X.Y", True),
+        ("X.Y", "https://api.x.y", True),
+        ("x.y", "https://ax.y", False),
+        ("0.0.1", "https://10.0.0.1", False),
+        (" , ,:6443", "https://api.x.y:6443", False),
+    ],
+)
+def test_an_exception_from_the_proxy_is_read_as_go_reads_it(
+    no_proxy: str, host: str, is_excepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert (ClientConfig.for_host(host).proxy is None) is is_excepted
+
+
+def test_a_proxy_of_the_environment_without_a_scheme_is_an_http_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "user:hunter2@proxy.example:3128")
+    assert ClientConfig.for_host("https://10.1.1.1").proxy == "http://user:hunter2@proxy.example:3128"
+
+
+NO_URL = "the proxy's address is no http or https URL; give it as http://HOST:PORT"
+SOCKS = "SOCKS proxies are not supported; name an HTTP proxy as http://HOST:PORT"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("socks5://u:hunter2@proxy.example:1080", SOCKS),
+        ("ftp://u:hunter2@proxy.example:1", NO_URL),
+        ("http://u:hunter2@proxy.example:99999", NO_URL),
+        ("http://u:hunter2@", NO_URL),
+        ("http://u:hunter2@a b", NO_URL),
+        ("u:hunter2@proxy.example:3128", None),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_refused_when_it_is_read(
+    proxy: str, says: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = _write(tmp_path / "config", ONE.replace('6443/"', f'6443/", proxy-url: "{proxy}"'))
+    # The kubeconfig's needs a scheme, as in Go; the environment's does not.
+    with pytest.raises(ConfigurationError) as caught:
+        run_virtual(load_config(file))
+    assert str(caught.value) == f"{file}: proxy-url: {says or NO_URL}"
+    if says is not None:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        with pytest.raises(ConfigurationError) as caught:
+            ClientConfig.for_host("https://10.1.1.1")
+        assert str(caught.value) == f"HTTPS_PROXY: {says}"
+        # It is for others alone.
+        assert ClientConfig.for_host("https://127.0.0.1:6443").proxy is None
+
+
+def test_an_address_with_a_password_is_refused_and_not_shown(tmp_path: Path) -> None:
+    file = _write(tmp_path / "config", ONE.replace("https://", "https://u:hunter2@"))
+    for load in (lambda: ClientConfig.for_host("https://u:hunter2@h:1"), lambda: run_virtual(load_config(file))):
+        with pytest.raises(ConfigurationError, match="the server's address has a user or password in it") as caught:
+            load()
+        assert "hunter2" not in f"{caught.value!r}"
+
+
+@pytest.mark.parametrize("token", ["hunter2\nX: y", "hunter2\x00", "hun\x7fter2"])
+def test_a_token_that_no_header_may_hold_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(ConfigurationError, match="settings in code: the token has a line end or another") as caught:
+        ClientConfig.for_host("https://h:1", token=token)
+    assert "hun" not in f"{caught.value!r}"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from reconciler.client import AiohttpTransport, Client, RestClient, load_config
 from reconciler.client.exec_plugin import ExecPlugin
-from reconciler.errors import ConfigurationError, ConnectionFailedError
+from reconciler.errors import ConfigurationError, ConnectionFailedError, UnauthorizedError
 from reconciler.kinds import Namespace
 
 pytestmark = pytest.mark.asyncio
@@ -135,28 +138,119 @@ async def test_a_plugin_that_hangs_is_killed_with_its_children_when_its_time_is_
     assert [await _has_ended(pid) for pid in pids] == [True, True]
 
 
-async def test_a_plugin_that_hangs_later_costs_a_request_its_time_and_is_killed_with_it(tmp_path: Path) -> None:
-    # Given a plugin that answers once, and hangs the next time,
-    again = f"test -e {tmp_path}/once && {{ echo $$ > {tmp_path}/pid; exec sleep 600; }}"
-    plugin = _script(tmp_path, f"{again}\ntouch {tmp_path}/once; echo '{GOOD}'")
+@asynccontextmanager
+async def _refusing(accepted: str = "") -> AsyncGenerator[str, None]:
+    """A server that lets in one token alone."""
 
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        is_in = accepted and f"Bearer {accepted}\r\n".encode() in head
+        body = b'{"kind": "NamespaceList", "apiVersion": "v1", "metadata": {}, "items": []}' if is_in else b""
+        status = b"200 OK" if is_in else b"401 Unauthorized"
+        writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        file = _kubeconfig(tmp_path, plugin)
-        file.write_text(file.read_text().replace('127.0.0.1:1"', f'127.0.0.1:{port}"'))
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def _pointed_at(host: str, file: Path) -> Path:
+    file.write_text(file.read_text().replace('127.0.0.1:1"', f'{host}"'))
+    return file
+
+
+async def test_a_plugin_that_hangs_later_costs_a_request_its_time_and_is_killed_when_the_transport_is_closed(
+    tmp_path: Path,
+) -> None:
+    # Given a plugin that answers once, and hangs the next time,
+    again = f"test -e {tmp_path}/once && {{ echo $$ > {tmp_path}/pid; exec sleep 600; }}"
+    plugin = _script(tmp_path, f"{again}\ntouch {tmp_path}/once; echo '{GOOD}'")
+    async with _refusing() as host:
+        config = await load_config(_pointed_at(host, _kubeconfig(tmp_path, plugin)))
         # when a refused request waits for it,
-        async with AiohttpTransport(await load_config(file)) as transport:
+        async with AiohttpTransport(config) as transport:
             client = Client(RestClient(transport, timeout_seconds=0.5))
-            # then the request ends at its own time-out, and the plugin with it.
+            # then the request ends at its own time-out, and the plugin has its own,
             with pytest.raises(ConnectionFailedError, match=r"^list namespaces: GET 127.*: no answer within 0\.5 s$"):
                 await client.list(Namespace)
+            assert _is_running(int((tmp_path / "pid").read_text()))
+    # unless nobody is there any more to use what it gives.
     assert await _has_ended(int((tmp_path / "pid").read_text()))
+
+
+async def test_a_plugin_that_is_slower_than_a_request_serves_the_next_one(tmp_path: Path) -> None:
+    # Given a plugin whose second answer takes longer than a request may,
+    new = GOOD.replace("hunter2", "fresh")
+    again = f"test -e {tmp_path}/once && {{ echo run >> {tmp_path}/runs; sleep 0.7; echo '{new}'; exit; }}"
+    plugin = _script(tmp_path, f"{again}\ntouch {tmp_path}/once; echo '{GOOD}'")
+    async with _refusing("fresh") as host:
+        config = await load_config(_pointed_at(host, _kubeconfig(tmp_path, plugin)))
+        async with AiohttpTransport(config) as transport:
+            with pytest.raises(ConnectionFailedError, match=r"no answer within 0\.3 s$"):
+                await Client(RestClient(transport, timeout_seconds=0.3)).list(Namespace)
+            # when the next request waits for the same run, then it comes through.
+            assert len(await Client(RestClient(transport)).list(Namespace)) == 0
+    assert (tmp_path / "runs").read_text() == "run\n"
+
+
+async def test_a_plugin_that_hangs_is_named_although_no_request_waits_as_long(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    again = f"test -e {tmp_path}/once && exec sleep 600"
+    plugin = _script(tmp_path, f"{again}\ntouch {tmp_path}/once; echo '{GOOD}'")
+    async with _refusing() as host:
+        file = _pointed_at(host, _kubeconfig(tmp_path, plugin))
+        async with AiohttpTransport(await load_config(file, credentials_timeout_seconds=0.5)) as transport:
+            with pytest.raises(ConnectionFailedError, match=r"no answer within 0\.2 s$"):
+                await Client(RestClient(transport, timeout_seconds=0.2)).list(Namespace)
+            with pytest.raises(UnauthorizedError):
+                await Client(RestClient(transport)).list(Namespace)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        f"credentials could not be renewed: the exec plugin '{plugin}' gave no credentials within 0.5 s; the old ones "
+        "stay"
+    ]
+
+
+async def test_what_a_plugin_left_behind_at_its_output_is_killed_when_the_time_is_over(tmp_path: Path) -> None:
+    # Given a plugin that ends, and a child of it that may still print,
+    plugin = _script(tmp_path, f"sleep 600 & echo $! > {tmp_path}/pid; echo '{GOOD}'")
+    # when the time is over, then the child is gone too.
+    with pytest.raises(ConfigurationError, match=r"gave no credentials within 0\.5 s"):
+        await load_config(_kubeconfig(tmp_path, plugin), credentials_timeout_seconds=0.5)
+    assert await _has_ended(int((tmp_path / "pid").read_text()))
+
+
+async def test_a_plugin_runs_where_this_process_has_closed_its_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stdin", closed)
+    config = await load_config(_kubeconfig(tmp_path, _script(tmp_path, f"echo '{GOOD}'")))
+    assert await config.authorization() == "Bearer hunter2"
+
+
+async def test_a_plugin_shows_neither_its_arguments_nor_its_environment() -> None:
+    plugin = ExecPlugin("c", VERSION, arguments=("--client-secret=hunter2",), environment={"A": "hunter2"})
+    assert "hunter2" not in f"{plugin!r} {plugin}"
+
+
+async def test_a_token_that_no_header_may_hold_is_refused_and_the_old_one_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a plugin that gives a good token first, and then one with a line end in it,
+    bad = GOOD.replace("hunter2", "hunter2" + r"\\nX: hunter2")
+    plugin = _script(
+        tmp_path, f"test -e {tmp_path}/once && printf '{bad}' && exit; touch {tmp_path}/once; echo '{GOOD}'"
+    )
+    config = await load_config(_kubeconfig(tmp_path, plugin))
+    assert await config.authorization(refresh=True) == "Bearer hunter2"
+    assert "the token has a line end or another control character in it" in caplog.text
+    # Where it is the first one, there is nothing to go on with.
+    with pytest.raises(ConfigurationError, match="the token has a line end") as caught:
+        await load_config(_kubeconfig(tmp_path, plugin))
+    assert "hunter2" not in str(caught.value) + caplog.text
 
 
 async def test_a_plugin_that_fails_later_is_named_in_the_log_and_its_last_answer_stays(

@@ -123,6 +123,78 @@ def test_what_the_server_may_do_is_no_loss(sent: dict[str, Any], stored: dict[st
     assert _lost(sent, stored) == Lost()
 
 
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        pytest.param([{"containerPort": 81, "name": "m"}], [{"containerPort": 80}, {"containerPort": 81, "name": "m"}],
+                     id="a port that a patch names"),
+        pytest.param([{"containerPort": 81}], [{"containerPort": 80, "protocol": "TCP"},
+                     {"containerPort": 81, "protocol": "TCP"}], id="a second owner's port"),
+        pytest.param([{"port": 53, "protocol": "UDP", "a": 1}], [{"port": 53}, {"port": 53, "protocol": "UDP", "a": 1}],
+                     id="one number under two protocols"),
+        pytest.param([{"name": "v", "mountPath": "/b"}], [{"name": "v", "mountPath": "/a"},
+                     {"name": "v", "mountPath": "/b"}], id="one volume in two places"),
+        pytest.param([{"devicePath": "/b"}], [{"devicePath": "/a"}, {"devicePath": "/b"}], id="devices"),
+        pytest.param([{"ip": "10.0.0.2", "hostnames": ["b"]}], [{"ip": "10.0.0.1", "hostnames": ["a"]},
+                     {"ip": "10.0.0.2", "hostnames": ["b", "c"]}], id="host aliases"),
+        pytest.param([{"topologyKey": "b", "maxSkew": 1}], [{"topologyKey": "a", "whenUnsatisfiable": "x"},
+                     {"topologyKey": "b", "maxSkew": 1, "whenUnsatisfiable": "x"}], id="a key that was sent in part"),
+        pytest.param([{"a": {"b": 2}}], [{"a": {"b": 1}}, {"a": {"b": 2}, "c": 1}], id="no key, at another place"),
+        pytest.param([{"a": 1}, {"a": 2}], [{"a": 2, "b": 1}, {"a": 1}], id="no key, in another order"),
+        pytest.param([[1], [2]], [[2], [1]], id="lists"),
+        pytest.param([{"name": "x", "l": [{"a": 1}]}], [{"name": "x", "l": [{"a": 2}, {"a": 1}]}], id="nested"),
+    ],
+)  # fmt: skip
+def test_an_element_is_found_where_the_server_put_it(sent: list[Any], stored: list[Any]) -> None:
+    assert _lost({"spec": {"l": sent}}, {"spec": {"l": stored}}) == Lost()
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored", "lost"),
+    [
+        pytest.param([{"containerPort": 81, "a": 1}], [{"containerPort": 80, "a": 1}, {"containerPort": 81}],
+                     Lost(pruned=("spec.l[].a",)), id="a field of a port"),
+        pytest.param([{"containerPort": 82}], [{"containerPort": 80}, {"containerPort": 81}],
+                     Lost(pruned=("spec.l",)), id="a port"),
+        pytest.param([{"port": 53, "protocol": "UDP"}], [{"port": 53}], Lost(pruned=("spec.l",)), id="a protocol"),
+        pytest.param([{"a": 1}, {"a": 1}], [{"a": 1}], Lost(pruned=("spec.l",)), id="one of two that are the same"),
+        pytest.param([{"b": 1}, {"b": 1}, {"x": 1}], [{"x": 1}, {"c": 1}, {"b": 1}],
+                     Lost(pruned=("spec.l[].b",)), id="one of two that are the same, in another order"),
+        pytest.param([*({"name": str(n), "b": 1} for n in range(1_000)), {"name": "z", "c": 1}],
+                     [*({"name": str(n)} for n in range(1_000)), {"name": "z"}],
+                     Lost(pruned=("spec.l[].b", "spec.l[].c")), id="fields of very many elements that have names"),
+        pytest.param([{"a": 1, "b": 1}, {"a": 2, "b": 2}], [{"a": 2, "b": 2}, {"a": 1}],
+                     Lost(changed=("spec.l[].a", "spec.l[].b")), id="a field where nothing says which element"),
+        pytest.param([{"a": 1, "b": 1}], [{"a": 1}, {"a": 3}], Lost(pruned=("spec.l[].b",)), id="a field, no key"),
+    ],
+)  # fmt: skip
+def test_an_element_that_is_nowhere_is_a_loss(sent: list[Any], stored: list[Any], lost: Lost) -> None:
+    assert _lost({"spec": {"l": sent}}, {"spec": {"l": stored}}) == lost
+
+
+def test_a_list_of_very_many_elements_is_searched_as_long_as_is_bearable_and_then_believed() -> None:
+    # Each against each other would be 400,000,000 comparisons.
+    for first, second in (({"a": 1}, {"a": 2}), ("1Gi", "2Gi"), ([1], [2])):
+        sent = [first, *({"b": number} for number in range(20_000)), "x", *[first] * 20_000]
+        assert _lost({"spec": {"l": sent}}, {"spec": {"l": [second] * 40_000}}) == Lost()
+    sent = [{"a": 1, "b": number} for number in range(20_000)]
+    assert _lost({"spec": {"l": sent}}, {"spec": {"l": [{"a": 2}] * 20_000}}) == Lost()
+
+
+def _nested(levels: int, value: str) -> str:
+    return '{"a":' * levels + value + "}" * levels
+
+
+@pytest.mark.parametrize("levels", [200, 500, 900, 5_000, 100_000])
+@pytest.mark.parametrize("wrap", ['{"spec":%s}', '{"spec":{"l":[%s]}}', '{"metadata":{"annotations":%s}}'])
+def test_a_change_deep_inside_is_not_told_and_never_fails_a_write(levels: int, wrap: str) -> None:
+    sent, stored = (wrap % _nested(levels, value) for value in ("1", "2"))
+    body = '{"metadata":{"name":"a"},' + stored[1:]
+    assert lost_fields(KIND, sent.encode(), body.encode()).changed == ()
+    shallow = f'{{"spec":{_nested(90, "1")}}}', f'{{"metadata":{{"name":"a"}},"spec":{_nested(90, "2")}}}'
+    assert lost_fields(KIND, *(text.encode() for text in shallow)).changed == ("spec" + ".a" * 90,)
+
+
 def test_a_patch_of_status_is_measured_by_all_that_it_asks_for() -> None:
     sent = {"metadata": {"labels": {"a": "b"}}, "spec": {"a": 1, "b": 1}, "status": {"ready": 1, "gone": 1}}
     stored = {"spec": {"a": 2}, "status": {"ready": 1}}
@@ -254,6 +326,15 @@ async def test_a_value_that_the_server_changes_is_reported_without_the_values(
     assert "hunter2" not in caplog.text
 
 
+@pytest.mark.parametrize("digits", ["9" * 100_000, "2026-01-01T" + "0" * 100_000, "." * 100_000])
+def test_long_values_and_names_are_compared_as_texts(digits: str) -> None:
+    # A pattern that looks at them twice over would take minutes.
+    sent = {"spec": {"a": digits, "-" * 100_000: 1, "l": [digits]}}
+    stored = {"spec": {"a": digits + "x", "-" * 100_000: 1, "l": [digits + "x"]}}
+    assert _lost(sent, stored) == Lost(changed=("spec.a", "spec.l"))
+    assert _lost({"a" + "-" * 100_000: 1}, {}) == Lost(pruned=("a" + "-" * 100_000,))
+
+
 @pytest.mark.asyncio
 async def test_an_object_that_is_kept_as_sent_is_not_reported(
     setting: Setting, caplog: pytest.LogCaptureFixture
@@ -326,3 +407,26 @@ async def test_a_built_in_kind_whose_values_are_brought_into_form_is_not_reporte
     assert [record.pruned for record in setting.wrote] == [()] * 7
     uid, versions = held["metadata"]["uid"], [held["metadata"]["resourceVersion"], setting.wrote[4].new_version]
     assert setting.ledger.origin("widget", uid, versions[0], versions[1]) is Origin.OWN
+
+
+@pytest.mark.asyncio
+@pytest.mark.real_server
+@pytest.mark.parametrize("server", ["real"], indirect=True)
+async def test_what_is_merged_into_a_list_by_its_keys_is_not_reported(setting: Setting) -> None:
+    client, kind = setting.client, ResourceType("apps", "v1", "Deployment", "deployments")
+    metadata = {"name": "a", "namespace": setting.namespace}
+
+    def of(**container: Any) -> dict[str, Any]:
+        return {"spec": {"template": {"spec": {"containers": [{"name": "web", **container}]}}}}
+
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": of(image="web:1", ports=[{"containerPort": 80}])}
+    template["spec"] = template["spec"]["spec"]["template"]["spec"]
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    await client.apply({"metadata": metadata, "spec": spec}, resource=kind, field_owner="one")
+    second = {"metadata": metadata, **of(ports=[{"containerPort": 81}])}
+    await client.apply(second, resource=kind, field_owner="two")
+    named = StrategicMergePatch(of(ports=[{"containerPort": 81, "name": "m"}]))
+    stored = await client.patch(kind, setting.key(), named)
+    ports = stored["spec"]["template"]["spec"]["containers"][0]["ports"]
+    assert {port["containerPort"]: port.get("name") for port in ports} == {80: None, 81: "m"}
+    assert [(record.pruned, record.changed) for record in setting.wrote] == [((), ())] * 3

@@ -343,3 +343,24 @@ def test_the_transport_in_process_is_used_like_the_others() -> None:
             )
 
     assert b'"NamespaceList"' in run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("refused", "is_unsent"),
+    [
+        pytest.param([503], False, id="a 503"),
+        pytest.param([429], True, id="a 429"),
+        pytest.param([503, 429], False, id="a 503 and a 429"),
+        pytest.param([429, 500, 429], False, id="a 500 between two 429"),
+    ],
+)
+def test_what_could_not_be_sent_again_is_unsent_only_after(refused: list[int], is_unsent: bool) -> None:
+    lost = ConnectionFailedError("POST h:1: connection refused", "create it", is_unsent=True)
+    tries = [answer(code, refusal(code, "No"), retry_after="1") for code in refused]
+    transport = ScriptedTransport([*tries, lost])
+    with pytest.raises(ConnectionFailedError, match=r"^create it: POST h:1: connection refused") as caught:
+        run_virtual(RestClient(transport).create(WIDGETS, "default", b"{}"))
+    assert caught.value.is_unsent is is_unsent
+    assert caught.value.doing == "create it"
+    assert ("an earlier try was answered 50" in str(caught.value)) is not is_unsent
+    assert len(transport.requests) == len(refused) + 1

@@ -217,6 +217,40 @@ def test_no_process_is_sent_to_another_server_by_a_kubeconfig_that(
     assert "two" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "says"),
+    [
+        (", insecure-skip-tls-verify: true", "", "insecure-skip-tls-verify"),
+        ("", ', proxy-url: "http://u:hunter2@proxy.example:1"', "proxy-url"),
+        ("", ", tls-server-name: inside.example", "tls-server-name"),
+        (
+            ", tls-server-name: a, proxy-url: http://hunter2.example:1",
+            ", insecure-skip-tls-verify: true",
+            "insecure-skip-tls-verify, tls-server-name, proxy-url",
+        ),
+    ],
+)
+def test_what_is_not_followed_in_a_rewritten_kubeconfig_is_named_once(
+    first: str, then: str, says: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "kubeconfig"
+
+    async def main() -> list[str | None]:
+        config = await load_config(_kubeconfig(tmp_path, "https://127.0.0.1:1", "{token: one}", first))
+        seen: list[str | None] = []
+        for token in ("two", "three"):
+            _kubeconfig(tmp_path, "https://127.0.0.1:1", f"{{token: {token}}}", then)
+            seen.append(await config.authorization(refresh=True))
+        return seen
+
+    # The credentials are followed.
+    assert run_virtual(main()) == ["Bearer two", "Bearer three"]
+    assert _warnings(caplog) == [
+        f"{file}: context c has changed in {says}, which is not followed; restart the process for it"
+    ]
+    assert "hunter2" not in caplog.text
+
+
 def test_a_kubeconfig_that_is_gone_leaves_the_credentials_as_they_are(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -269,7 +303,7 @@ def _in(**span: int) -> str:
 async def test_when_credentials_are_due_a_plugin_runs(
     status: str, runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.client.config._REFRESH_SECONDS", 0)
+    monkeypatch.setattr("reconciler.client.credentials._REFRESH_SECONDS", 0)
     door = Door("t")
     async with (
         _serving(door.answer) as host,
@@ -317,7 +351,33 @@ async def test_credentials_that_never_come_cost_one_request_its_time_and_not_the
 
 
 @pytest.mark.asyncio
-async def test_a_plugin_may_give_a_client_certificate_and_a_new_one_when_it_is_refused(tmp_path: Path) -> None:
+async def test_a_refused_request_that_waits_for_credentials_is_told_that_its_transport_was_closed() -> None:
+    door, is_asked = Door(), asyncio.Event()
+
+    async def refresh(is_refused: bool) -> None:
+        is_asked.set()
+        await asyncio.Event().wait()
+
+    async with _serving(door.answer) as host:
+        settings = Configuration(host=host, api_key={"BearerToken": "Bearer t"})
+        transport = AiohttpTransport(ClientConfig(settings, namespace=None, source="here", refresh=refresh))
+        request = asyncio.create_task(transport.send(HttpRequest("POST", "/")))
+        await is_asked.wait()
+        await transport.aclose()
+        with pytest.raises(ConnectionFailedError, match="the transport is closed") as caught:
+            await request
+    # A 401 has done nothing.
+    assert caught.value.is_unsent
+    assert door.seen == ["t"]
+
+
+@pytest.mark.asyncio
+async def test_a_plugin_may_give_a_client_certificate_and_a_new_one_when_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = tmp_path / "written"
+    written.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(written))
     authority, clients, door = trustme.CA(), trustme.CA(), Door("me-1")
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     for number in (1, 2):
@@ -334,6 +394,12 @@ async def test_a_plugin_may_give_a_client_certificate_and_a_new_one_when_it_is_r
             assert (await transport.send(GET)).status == 200
             door.accepted = {"me-2"}
             assert (await transport.send(HttpRequest("POST", "/", body=b"{}"))).status == 200
+            # Only the files of the last run are there, for their owner alone; a rewritten kubeconfig needs none.
+            files = [file for file in written.rglob("*") if file.is_file()]
+            assert [oct(file.stat().st_mode & 0o077) for file in files] == ["0o0"] * 2
+            _kubeconfig(tmp_path, host, "{token: t}", ", certificate-authority: ca.pem")
+            await config.authorization(refresh=True)
+            assert [*written.iterdir()] == []
     assert (door.seen, _runs(tmp_path)) == (["me-1", "me-1", "me-2"], 2)
 
 

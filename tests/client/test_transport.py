@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -146,6 +147,12 @@ async def _reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     await reader.readuntil(b"\r\n\r\n")
     raw: socket.socket = writer.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+
+async def _deny_the_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
 
 
 async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -393,6 +400,79 @@ async def test_a_request_that_found_no_free_connection_says_that_it_was_not_sent
         # and as soon as one is free, the next comes through.
         await stack.aclose()
         assert (await transport.send(HttpRequest(method, "/", timeout_seconds=5))).status == 200
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["a request", "a stream"])
+async def test_closing_fails_what_waits_for_a_connection_unsent_and_cancels_nothing(is_stream: bool) -> None:
+    entered = asyncio.Event()
+
+    async def handler(_: web.Request) -> web.Response:
+        entered.set()
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with _serving(handler) as host:
+        transport = _transport(host, connections_max=1)
+
+        async def ask() -> None:
+            if not is_stream:
+                await transport.send(HttpRequest("POST", "/"))
+            async with transport.stream(HttpRequest("GET", "/")):
+                pass
+
+        # Given a request under way, one that waits for its connection, and one that is cancelled in that wait,
+        first = asyncio.create_task(transport.send(HttpRequest("GET", "/")))
+        await entered.wait()
+        queued, cancelled = asyncio.create_task(ask()), asyncio.create_task(ask())
+        await asyncio.sleep(0.05)
+        # when the transport is closed,
+        cancelled.cancel()
+        await transport.aclose()
+        # then nobody is taken for cancelled but the one who was.
+        with pytest.raises(ConnectionFailedError, match="the transport is closed") as caught:
+            await queued
+        assert caught.value.is_unsent
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        with pytest.raises(ConnectionFailedError, match="the transport is closed"):
+            await first
+
+
+async def test_silence_counts_from_the_moment_when_a_stream_is_open() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.4)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"open\n")
+        await asyncio.sleep(60)
+        return response
+
+    # Given a server that takes its time to open a stream, and is silent then,
+    request = HttpRequest("GET", "/", timeout_seconds=0.2, opening_seconds=5)
+    async with (
+        _serving(handler) as host,
+        _transport(host) as transport,
+        transport.stream(request) as stream,
+    ):
+        # then the first silence is no silence, and the second one is.
+        assert await anext(stream.lines) == b"open"
+        with pytest.raises(ConnectionFailedError, match=r"no answer within 0\.2 s$"):
+            await anext(stream.lines)
+
+
+@pytest.mark.parametrize("talk", [_deny_the_proxy, _hang_up, _reset], ids=["denies", "hangs up", "resets"])
+@pytest.mark.parametrize("is_stream", [False, True], ids=["a request", "a stream"])
+async def test_no_trace_of_an_error_holds_the_password_of_a_proxy_that(
+    talk: Any, is_stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _speaking(talk) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.replace("//", "//user:hunter2@"))
+        async with _transport("https://10.1.1.1") as transport:
+            request = HttpRequest("GET", "/")
+            with pytest.raises(ConnectionFailedError) as caught:
+                await (transport.stream(request).__aenter__() if is_stream else transport.send(request))
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__cause__ is None
 
 
 async def test_more_streams_than_a_hundred_leave_room_for_requests() -> None:

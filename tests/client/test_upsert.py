@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from reconciler.client import (
     retry_on_conflict,
 )
 from reconciler.errors import AlreadyExistsError, ConflictError, ForbiddenError, NotFoundError
-from reconciler.journal import Origin
+from reconciler.journal import Journal, Origin, Wrote
 from reconciler.testing import run_virtual
 
 from . import test_servers
@@ -229,6 +230,56 @@ async def test_a_status_that_a_patch_leaves_to_the_next_pass_is_no_warning_and_o
     assert [record.message.partition(" (")[0] for record in caplog.records] == [
         f"create widgets {setting.namespace}/b: the server did not keep what was sent in status"
     ]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param({}, id="no status"),
+        pytest.param({"status": {}}, id="an empty status, as of a Deployment"),
+        pytest.param({"status": {"phase": "Pending"}}, id="a status of the server's own, as of a Pod"),
+    ],
+)
+def test_whatever_status_a_server_creates_instead_is_recorded_and_no_warning(
+    stored: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = {"name": "a", "namespace": "d", "resourceVersion": "1"}
+    made = answer(201, {"kind": "Widget", "metadata": metadata, "spec": {"size": 1, "statusWord": "x"}, **stored})
+    transport = ScriptedTransport([answer(404, refusal(404, "NotFound", kind="widgets", name="a")), made])
+    journal = Journal()
+
+    def mutate(obj: JsonObject) -> None:
+        obj.update(spec={"size": 1, "statusWord": "y"}, status={"phase": "Up", "replicas": 2})
+
+    with caplog.at_level(logging.WARNING, "reconciler.client"):
+        run_virtual(
+            create_or_patch(
+                Client(RestClient(transport), journal=journal),
+                {"metadata": {"name": "a", "namespace": "d"}},
+                mutate,
+                resource=Widget.resource,
+            )
+        )
+    (record,) = [record for place in journal.places() for record in journal.records(*place)]
+    assert isinstance(record, Wrote)
+    assert all(path.startswith("status") for path in record.pruned)
+    assert len([*record.pruned, *record.changed]) >= 2
+    # Only what is no status is told.
+    assert [text.message.partition("sent in ")[2].partition(" (")[0] for text in caplog.records] == ["spec.statusWord"]
+
+
+def test_a_locked_patch_of_an_object_without_a_version_is_refused_before_any_write() -> None:
+    read = answer(200, {"kind": "Widget", "metadata": {"name": "a", "namespace": "d"}, "spec": {"size": 1}})
+    transport = ScriptedTransport([read])
+
+    def mutate(obj: JsonObject) -> None:
+        obj["status"] = {"ready": 1}
+
+    obj = {"metadata": {"name": "a", "namespace": "d"}}
+    client = Client(RestClient(transport))
+    with pytest.raises(ValueError, match="optimistic_lock needs an object with a resource version"):
+        run_virtual(create_or_patch(client, obj, mutate, resource=Widget.resource, optimistic_lock=True))
+    assert len(transport.requests) == 1
 
 
 @asynchronous

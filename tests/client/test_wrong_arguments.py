@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.api import FieldSelector, LabelSelector, ModelError, ObjectMeta
-from reconciler.client import Client, RestClient
+from reconciler.api import FieldSelector, LabelSelector, ModelError, ObjectKey, ObjectMeta
+from reconciler.client import Client, JsonPatch, RestClient, StrategicMergePatch
 from reconciler.kinds import Secret
 from reconciler.testing import run_virtual
 
@@ -48,6 +48,46 @@ def test_a_selector_of_the_wrong_class_is_refused(ask: Callable[[Client], Awaita
 
     async def main() -> None:
         with pytest.raises(TypeError, match=said):
+            await ask(Client(RestClient(transport)))
+
+    run_virtual(main())
+    assert transport.requests == []
+
+
+KEY = ObjectKey("default", "a")
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        pytest.param(lambda client: client.delete(Secret, KEY, uid=""), "uid is empty", id="the UID of a deletion"),
+        pytest.param(
+            lambda client: client.delete(Secret, KEY, uid="u", resource_version=""), "resource_version is empty",
+            id="the version of a deletion",
+        ),
+        pytest.param(
+            lambda client: client.patch(Secret, KEY, {"metadata": {"resourceVersion": ""}}), "resourceVersion is empty",
+            id="the version of a merge patch",
+        ),
+        pytest.param(
+            lambda client: client.status.patch(Secret, KEY, StrategicMergePatch({"metadata": {"uid": ""}})),
+            "uid is empty", id="the UID of a strategic patch",
+        ),
+        pytest.param(
+            lambda client: client.subresource("scale").patch(
+                Secret, KEY, JsonPatch().test("/metadata/resourceVersion", "").add("/spec/replicas", 1)
+            ),
+            "resourceVersion is empty", id="the version that a JSON patch tests",
+        ),
+    ],
+)  # fmt: skip
+def test_an_empty_precondition_is_refused_since_the_server_would_take_it_for_none(
+    ask: Callable[[Client], Awaitable[object]], said: str
+) -> None:
+    transport = ScriptedTransport([])
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match=said):
             await ask(Client(RestClient(transport)))
 
     run_virtual(main())
