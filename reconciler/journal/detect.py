@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from reconciler.journal.hotloop import Loop, Round, longest_loop
+from reconciler.journal.hotloop import ROUNDS_CERTAIN, Loop, Round, longest_loop
 from reconciler.journal.lost import Loss, find_loss
 from reconciler.journal.present import Present
 from reconciler.journal.records import Asked, Changed, EventSeen, Record
@@ -58,8 +58,6 @@ class Finding:
         """What happened, with moments in seconds of the monotonic clock."""
         return str(self.said)
 
-
-_ROUNDS_CERTAIN = 5
 
 _PARTS: Mapping[int, str] = {
     int(Changed.GENERATION): "spec",
@@ -123,9 +121,10 @@ def hot_loop(records: Sequence[Record], links: Mapping[int, int], neighbours: It
     controller of the process may stand between the two: it answers the write by one of its own, which starts the pass.
 
     At least 3 rounds in a row over one object, with no foreign event and no waiting in between. The longest run is
-    told, the latest of equals. It is certain from 5 rounds on, as fewer can be the steps of a state machine; and not
-    where it came to rest by itself, where it is known that nothing changed in every round, or where the other
-    controller writes something else than this one.
+    told, the latest of equals, but first of all one of 5 rounds that is going on. That one is certain, as fewer rounds
+    can be the steps of a state machine. It is not where it is known that nothing changed in every round, where the
+    other controller writes something else than this one, or where a write carried no resourceVersion: that may have
+    changed nothing, and have returned what another process made just then.
 
     Args:
         records: Of one key, oldest first.
@@ -143,7 +142,7 @@ def hot_loop(records: Sequence[Record], links: Mapping[int, int], neighbours: It
         f"{len(rounds)} rounds in {seconds_in_words(span)}, from ",
         rounds[0].wrote.at,
         f": each pass wrote ({rounds[-1].wrote.verb} {rounds[-1].wrote.target}), {_brought(rounds, others)}; "
-        f"{_resting(loop)}{_flipping(rounds, fields)}{_unknown_to_hold(rounds)}",
+        f"{_resting(loop)}{_flipping(rounds, fields)}{_unknown_to_hold(rounds)}{_unproven(loop)}",
     )
     ids = {record.id for one in rounds for record in (one.wrote, one.event, one.started)}
     return Finding(
@@ -158,7 +157,7 @@ def hot_loop(records: Sequence[Record], links: Mapping[int, int], neighbours: It
 
 
 def _is_certain(loop: Loop, fields: Sequence[str]) -> bool:
-    if loop.times < _ROUNDS_CERTAIN or loop.rest is not None:
+    if loop.times < ROUNDS_CERTAIN or not loop.is_going or not loop.is_proven:
         return False
     if any(one.answer is not None and one.answer.target != one.wrote.target for one in loop.rounds):
         return False
@@ -182,7 +181,9 @@ def _brought(rounds: Sequence[Round], others: Sequence[str]) -> str:
 
 
 def _resting(loop: Loop) -> str:
-    return f"pass #{loop.rest.id} then wrote nothing; " if loop.rest is not None else ""
+    if loop.rest is not None:
+        return f"pass #{loop.rest.id} then wrote nothing; "
+    return "" if loop.is_going else f"it has ended with pass #{loop.rounds[-1].started.id}; "
 
 
 def _is_known(rounds: Sequence[Round]) -> bool:
@@ -222,6 +223,15 @@ def _unknown_to_hold(rounds: Sequence[Round]) -> str:
     return (
         "; the writes carried no resourceVersion, so Result(hold=True) takes them for another's: write what was read "
         "(update, status.update), or nothing where nothing changed"
+    )
+
+
+def _unproven(loop: Loop) -> str:
+    if loop.is_proven:
+        return ""
+    return (
+        "; a write without a resourceVersion may have changed nothing, and have returned a version that another "
+        "process made: compare what changed with what it sent"
     )
 
 
