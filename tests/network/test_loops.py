@@ -340,6 +340,8 @@ async def six_steps_then_a_status(client: Client, request: Request, number: int)
 def test_steps_that_end_without_a_further_pass_are_never_said_to_be_wrong(
     reconcile: Pass, predicates: Sequence[Predicate], seconds: int
 ) -> None:
+    """Nothing follows the last write: its event is held, or dropped. So the run is over, however long ago."""
+
     async def main() -> tuple[Finding, ...]:
         scene = Scene()
         scene.add("lamps", reconcile, predicates=predicates)
@@ -354,6 +356,8 @@ def test_steps_that_end_without_a_further_pass_are_never_said_to_be_wrong(
 
 @pytest.mark.parametrize("is_holding", [True, False])
 def test_a_handshake_that_is_finished_is_to_be_checked_for_both(*, is_holding: bool) -> None:
+    """Two controllers answer each other some times, and are done; neither is in the wrong."""
+
     def shakes(own: str, others: str, ahead: int) -> Pass:
         async def reconcile(client: Client, request: Request, number: int) -> Result | None:
             del number
