@@ -31,7 +31,7 @@ Figures = dict[str, float]
 Best = dict[str, Figures]
 
 TIMES_MORE = 10  # objects and events, where growth is measured
-INDEXED = 1_000  # objects of kopf with indexes: their cost grows with the square
+INDEXED = 1_000  # objects of kopf with indexes: their cost grows with the square, or faster
 SHARES_SHOWN = 12
 OURS = [sys.executable, "-m", "benchmarks.ours"]
 

@@ -86,7 +86,7 @@ class RateLimitedTransport:
     Raises:
         ValueError: An argument is outside of its bounds.
 
-    Mirrors: client-go `rest.Config.QPS` and `Burst`, with controller-runtime's 20 and 30.
+    Mirrors: client-go `rest.Config.QPS` and `Burst`; 20 and 30 are controller-runtime's from when it limited requests.
     Differs: strictly in line; whoever is cancelled while waiting takes no token.
     """
 

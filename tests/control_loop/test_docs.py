@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconciler import errors
+from reconciler import errors, predicate
 from reconciler.api import EncodedObject, ObjectKey
 from reconciler.builder import Builder
 from reconciler.clock import LoopClock
@@ -194,9 +194,18 @@ EVENTS: dict[str, Event] = {
 
 
 def test_the_predicate_lets_through_what_the_page_says() -> None:
-    [said] = tables(CONTROLLER, "Predicates")
-    predicate = GenerationChangedPredicate()
-    assert [[name, "yes" if predicate.lets_through(event) else "no"] for name, event in EVENTS.items()] == said
+    [_, said] = tables(CONTROLLER, "Predicates")
+    changed = GenerationChangedPredicate()
+    assert [[name, "yes" if changed.lets_through(event) else "no"] for name, event in EVENTS.items()] == said
+
+
+def test_the_page_names_every_predicate_there_is() -> None:
+    [named, _] = tables(CONTROLLER, "Predicates")
+    text = " ".join(cell for cell, _ in named)
+    # `&`, `|` and `~` make these.
+    combined = {"AndPredicate", "OrPredicate", "NotPredicate"}
+    there = {name for name in predicate.__all__ if name.endswith(("Predicate", "Funcs", "funcs"))} - {"Predicate"}
+    assert set(re.findall(r"(\w+)\(", text)) == there - combined
 
 
 # hold.md
