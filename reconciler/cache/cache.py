@@ -364,12 +364,19 @@ class Cache:
             is_streaming=self._streaming_list,
             warn_above_bytes=self._warn_above_bytes,
             resync=self._resync,
+            on_gone=self._kind_went,
         )
         for name, function in self._indexes.get(resource, {}).items():
             informer.add_index(name, function)
         if self._failure:
             informer.fail(self._failure)
         return informer
+
+    def _kind_went(self, informer: Informer) -> None:
+        # Who is told waits for the kind to come back; who only reads begins anew with the next read.
+        if not informer.handler_count:
+            _log.info("cache of %s: nobody is told of the kind, so it is followed no longer", informer.resource)
+            self.release(informer.resource)
 
     def _start(self, informer: Informer, group: TaskGroup) -> None:
         group.start_soon(informer.run, name=f"informer of {informer.resource}")

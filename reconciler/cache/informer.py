@@ -81,14 +81,14 @@ class Informer:
     Args:
         rest: Asks the API server.
         resource: The kind.
-        namespace: Only this one; None or empty means all. Cluster-scoped kinds ignore it.
         clock: Must be the clock of the loop that runs it.
         random: Jitter and watch time-outs.
-        options: What of the kind to keep; its namespaces stand above `namespace`.
+        options: What of the kind to keep, and in which namespaces.
         news: Is told whenever something may have become true that somebody waits for.
         is_streaming: Ask for lists as streams, where the server has them.
         warn_above_bytes: A kind without namespaces and selectors that holds more is warned of, once; None never.
         resync: How often handlers are told of every object again; None or zero never. The options' one stands above it.
+        on_gone: Is called with the informer when the kind is no longer served, and its objects have been told as gone.
 
     Attributes:
         namespaces: Which ones are watched, one watch each; empty for all of them, or for cluster scope.
@@ -106,7 +106,6 @@ class Informer:
         rest: RestClient,
         resource: ResourceType,
         *,
-        namespace: str | None = None,
         clock: Clock,
         random: Random,
         options: KindOptions | None = None,
@@ -114,17 +113,17 @@ class Informer:
         is_streaming: bool = False,
         warn_above_bytes: int | None = None,
         resync: timedelta | None = None,
+        on_gone: Callable[[Informer], None] = lambda informer: None,
     ) -> None:
         self.resource = resource
         self.options = options or KindOptions()
-        wanted = namespaces_for(resource, self.options.namespaces)
-        if wanted is None:
-            wanted = (namespace,) if namespace and resource.is_namespaced else ()
+        wanted = namespaces_for(resource, self.options.namespaces) or ()
         self.namespaces: tuple[str, ...] = wanted
         self.store = Store()
         self._clock = clock
         self._handlers = Handlers(str(resource))
         self._news = news or News()
+        self._on_gone = on_gone
         self._listed: set[str] = set()
         self._has_ended = False
         self._is_running = False
@@ -401,6 +400,8 @@ class Informer:
         if self._warn_above_bytes is not None:
             self._warn_of_size()
         self._news.tell()
+        if isinstance(delta, Replaced) and all(reflector.is_gone for reflector in self._reflectors):
+            self._on_gone(self)
 
     async def _tell_again(self) -> None:
         """Tell every object again, each time that is due."""

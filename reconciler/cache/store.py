@@ -131,7 +131,7 @@ class Store:
 
     @property
     def bytes_held(self) -> int:
-        """How many bytes of JSON the objects are, without their headers (roughly 250 bytes each)."""
+        """How many bytes of JSON the objects are, without what is kept beside it."""
         return self._bytes
 
     @property

@@ -18,10 +18,10 @@ from reconciler.api import (
     field_selector_text,
     label_selector_text,
 )
-from reconciler.client.codec import check_deleted, decode_object, resource_of
+from reconciler.client.changes import Changes
+from reconciler.client.codec import check_deleted, resource_of
 from reconciler.client.contract import FieldValidation, JsonObject, Propagation, WriteOptions
 from reconciler.client.own_writes import OwnWrites
-from reconciler.client.patches import Patch
 from reconciler.client.reads import Reads
 from reconciler.client.rest import RestClient, list_words, words
 from reconciler.client.subresource import StatusClient, SubresourceClient
@@ -36,7 +36,7 @@ __all__ = ["Client"]
 ObjectT = TypeVar("ObjectT", bound=KubeObject)
 
 
-class Client(Reads):
+class Client(Reads, Changes):
     """
     Reads and writes objects of any kind, typed and untyped; a `Reader` and a `Writer`.
 
@@ -67,9 +67,9 @@ class Client(Reads):
         field_owner: str | None = None,
         field_validation: FieldValidation | None = None,
     ) -> None:
-        super().__init__(rest)
+        Reads.__init__(self, rest)
         defaults: WriteOptions = {"field_owner": field_owner, "field_validation": field_validation}
-        self._writes = Writes(rest, journal, ledger, clock or LoopClock(), defaults)
+        Changes.__init__(self, Writes(rest, journal, ledger, clock or LoopClock(), defaults))
         self._status = StatusClient(self._writes)
 
     @property
@@ -108,81 +108,6 @@ class Client(Reads):
             AlreadyExistsError: The name is taken.
         """
         return cast("ObjectT | JsonObject", await self._writes.create(obj, resource, options))
-
-    @overload
-    async def update(self, obj: ObjectT, **options: Unpack[WriteOptions]) -> ObjectT: ...
-    @overload
-    async def update(
-        self, obj: JsonObject, *, resource: ResourceType, **options: Unpack[WriteOptions]
-    ) -> JsonObject: ...
-    async def update(
-        self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None, **options: Unpack[WriteOptions]
-    ) -> ObjectT | JsonObject:
-        """
-        Replace the object, only if nobody wrote since `obj` was read; return it as stored.
-
-        Fields that the kind's schema does not know are dropped by the server without an error, unless
-        `field_validation="Strict"`; the log and the record name them.
-
-        Raises:
-            ConflictError: Somebody wrote since; read again and re-apply.
-        """
-        return cast("ObjectT | JsonObject", await self._writes.update(obj, resource, "", options))
-
-    @overload
-    async def patch(
-        self, kind: type[ObjectT], key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
-    ) -> ObjectT: ...
-    @overload
-    async def patch(
-        self, kind: ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
-    ) -> JsonObject: ...
-    async def patch(
-        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
-    ) -> ObjectT | JsonObject:
-        """
-        Patch the object; return it as stored.
-
-        A mapping is a JSON merge patch: None removes a field, lists are replaced. With `metadata.resourceVersion` in
-        it the patch is refused (`ConflictError`) if somebody wrote since; an empty one is a `ValueError`. `JsonPatch`
-        and `StrategicMergePatch` are the other forms.
-        """
-        resource = resource_of(kind)
-        answer = await self._writes.patch(resource, key, patch, "", options)
-        return decode_object(kind, answer, doing=words("patch", resource, key))
-
-    @overload
-    async def apply(self, obj: ObjectT, *, force: bool = False, **options: Unpack[WriteOptions]) -> ObjectT: ...
-    @overload
-    async def apply(
-        self, obj: JsonObject, *, resource: ResourceType, force: bool = False, **options: Unpack[WriteOptions]
-    ) -> JsonObject: ...
-    async def apply(
-        self,
-        obj: ObjectT | JsonObject,
-        *,
-        resource: ResourceType | None = None,
-        force: bool = False,
-        **options: Unpack[WriteOptions],
-    ) -> ObjectT | JsonObject:
-        """
-        Make the fields in `obj` so, and own them (server-side apply); create the object where there is none.
-
-        What the same owner applied before and left out now is removed. A typed object applies every field that is not
-        None, defaults of the model included: a dictionary says exactly what to own.
-
-        Args:
-            obj: The fields to own, with name and namespace.
-            resource: For a dictionary.
-            force: Take fields that others own, instead of `ConflictError`.
-            options: `field_owner` is needed, here or as an argument of the client.
-
-        Raises:
-            ConflictError: Others own some of the fields with other values; `status.causes` name fields and owners.
-
-        Mirrors: controller-runtime `client.Client.Apply`, `client.ForceOwnership`.
-        """
-        return cast("ObjectT | JsonObject", await self._writes.apply(obj, resource, "", options, force=force))
 
     async def delete(
         self,

@@ -14,12 +14,14 @@ import msgspec
 from pydantic import ValidationError
 from pydantic_core.core_schema import ErrorType
 
-from reconciler.api import ApiModel, KubeObject, ModelError, ResourceType
+from reconciler.api import ApiModel, KubeObject, ModelError, ObjectKey, ResourceType
 from reconciler.client.contract import JsonObject
 from reconciler.errors import MalformedObjectError
 
 __all__ = [
+    "UNREADABLE",
     "Header",
+    "ListPage",
     "check_answered",
     "check_deleted",
     "decode_json",
@@ -27,6 +29,7 @@ __all__ = [
     "decode_object",
     "encode",
     "encode_object",
+    "header_of",
     "read_header",
     "resource_of",
     "success_in",
@@ -35,8 +38,8 @@ __all__ = [
 ObjectT = TypeVar("ObjectT", bound=KubeObject)
 
 _FIELDS_SHOWN_MAX = 5
-# The last where values lie inside each other deeper than Python goes.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding of JSON raises; the last where values lie inside each other deeper than Python goes."""
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _QUOTING = {
     "assertion_error", "bytes_invalid_encoding", "union_tag_invalid", "url_parsing", "url_syntax_violation",
@@ -53,6 +56,11 @@ class Header(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name."""
+        return ObjectKey(self.namespace, self.name)
 
 
 class _Object(msgspec.Struct, frozen=True, gc=False):
@@ -98,8 +106,19 @@ def read_header(body: bytes) -> Header:
     """Return the header of the object in `body`; an empty one where there is none."""
     try:
         return _header_decoder.decode(body).metadata
-    except _UNREADABLE:
+    except UNREADABLE:
         return Header()
+
+
+def header_of(obj: KubeObject | Mapping[str, Any]) -> Header:
+    """Return the header of an object, typed or not; what is missing, or no mapping, is empty."""
+    if isinstance(obj, KubeObject):
+        # Not through its JSON form, which a wrong value in a label would spoil before the object has a name.
+        held = obj.metadata
+        return Header(held.name, held.namespace, held.uid, held.resource_version)
+    metadata: object = obj.get("metadata")
+    found: Mapping[str, Any] = cast("Mapping[str, Any]", metadata) if isinstance(metadata, Mapping) else {}
+    return Header(*(found.get(name) or "" for name in ("name", "namespace", "uid", "resourceVersion")))
 
 
 def check_deleted(body: bytes, resource: ResourceType, *, doing: str) -> None:
@@ -110,7 +129,7 @@ def check_deleted(body: bytes, resource: ResourceType, *, doing: str) -> None:
     """
     try:
         answer = _deleted_decoder.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise MalformedObjectError(f"the answer is no JSON object: {error}", doing) from None
     if answer.kind == "Status":
         if bytes(answer.status) == b'"Failure"':
@@ -128,7 +147,7 @@ def check_answered(answer: JsonObject, *, doing: str) -> None:
     """
     if answer.get("kind") == "Status" and answer.get("status") == "Failure":
         raise MalformedObjectError(_FAILED, doing)
-    if not answer.get("kind") and not _has_name(answer):
+    if not answer.get("kind") and not header_of(answer).name:
         raise MalformedObjectError(f"the answer is {_named('')}", doing)
 
 
@@ -138,7 +157,7 @@ def success_in(body: bytes) -> JsonObject | None:
         if _answer_decoder.decode(body).kind != "Status":
             return None
         answer: JsonObject = msgspec.json.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return answer if answer.get("status") == "Success" else None
 
@@ -183,7 +202,7 @@ def decode_list(body: bytes, resource: ResourceType | None = None, *, doing: str
     """
     try:
         page = _page_decoder.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         found = _kind_in(body)
         named = f"{_named(found)}, not a list" if found else "not a list"
         raise MalformedObjectError(f"the answer is {named}: {error}", doing) from None
@@ -229,7 +248,7 @@ def decode_json(body: bytes | memoryview, *, doing: str) -> JsonObject:
     """
     try:
         value: object = msgspec.json.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise MalformedObjectError(f"the answer is not JSON: {error}", doing) from None
     if not isinstance(value, dict):
         raise MalformedObjectError(f"the answer is not an object but {type(value).__name__}", doing)
@@ -241,7 +260,7 @@ def _decode_untyped(resource: ResourceType, body: bytes | memoryview, doing: str
     kind = _kind_of_value(resource, obj)
     if kind:
         return {"apiVersion": resource.api_version, "kind": kind, **obj}
-    _check_kind(resource, obj.get("kind"), doing or str(resource), is_named=_has_name(obj))
+    _check_kind(resource, obj.get("kind"), doing or str(resource), is_named=bool(header_of(obj).name))
     obj.setdefault("apiVersion", resource.api_version)
     obj.setdefault("kind", resource.kind)
     return obj
@@ -270,11 +289,6 @@ def _kind_of_value(resource: ResourceType, obj: JsonObject) -> str:
     return kind if is_value else ""
 
 
-def _has_name(obj: JsonObject) -> bool:
-    metadata = obj.get("metadata")
-    return isinstance(metadata, dict) and bool(cast("JsonObject", metadata).get("name"))
-
-
 def _is_list_of(kind: str, resource: ResourceType) -> bool:
     if kind == "Status":
         return False
@@ -294,7 +308,7 @@ def _is_list_answer(answer: _Deleted, resource: ResourceType) -> bool:
 def _kind_in(body: bytes | memoryview) -> str:
     try:
         return _answer_decoder.decode(body).kind
-    except _UNREADABLE:
+    except UNREADABLE:
         return ""
 
 

@@ -117,7 +117,7 @@ class ClientConfig:
         """Who the requests are to be taken for; None for the credentials' own user."""
         return self._impersonation()
 
-    async def authorization(self, *, refresh: bool = False) -> str | None:
+    async def authorization(self) -> str | None:
         """
         Return the value of the `Authorization` header, or None.
 
@@ -125,12 +125,9 @@ class ClientConfig:
         exec plugin runs only when the token it gave is about to expire (or named no expiry). While that fails, the
         old ones stay. All who wait share one renewal.
 
-        Args:
-            refresh: The server did not accept the last answer: ask again now.
-
         Cancelled: the renewal goes on, and whoever asks next gets what came of it.
         """
-        return await self._credentials.header(refresh=refresh)
+        return await self._credentials.header()
 
     async def authorization_instead_of(self, refused: str | None, certificates_version: bytes) -> str | None:
         """

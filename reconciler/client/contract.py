@@ -58,6 +58,13 @@ class WriteOptions(TypedDict, total=False):
     field_validation: FieldValidation | None
 
 
+LabelSelection = str | LabelSelector | Mapping[str, str] | None
+"""What selects by labels: a `LabelSelector`, text as in kubectl's `-l`, labels that must be equal, or None for all."""
+
+FieldSelection = str | FieldSelector | Mapping[str, str] | None
+"""What selects by fields: a `FieldSelector`, text, fields that must be equal, or None for all."""
+
+
 T = TypeVar("T")
 ObjectT = TypeVar("ObjectT", bound=KubeObject)
 
@@ -115,8 +122,8 @@ class Reader(Protocol):
         kind: type[ObjectT],
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
     ) -> ObjectList[ObjectT]: ...
     @overload
     async def list(
@@ -124,16 +131,16 @@ class Reader(Protocol):
         kind: ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
     ) -> ObjectList[JsonObject]: ...
     async def list(
         self,
         kind: type[ObjectT] | ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
     ) -> ObjectList[ObjectT] | ObjectList[JsonObject]:
         """
         Return the whole list.
@@ -147,93 +154,12 @@ class Reader(Protocol):
         ...
 
 
-class StatusWriter(Protocol):
+class ObjectWriter(Protocol):
     """
-    Writes the status subresource: everything but `status` is ignored by the server.
+    Changes objects that are there, or one part of them: what `Client` and its `status` have in common.
 
-    Mirrors: controller-runtime `client.SubResourceWriter`.
+    Mirrors: controller-runtime `client.Writer` and `client.SubResourceWriter`, as far as they are the same.
     """
-
-    @overload
-    async def update(self, obj: ObjectT, **options: Unpack[WriteOptions]) -> ObjectT: ...
-    @overload
-    async def update(
-        self, obj: JsonObject, *, resource: ResourceType, **options: Unpack[WriteOptions]
-    ) -> JsonObject: ...
-    async def update(
-        self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None, **options: Unpack[WriteOptions]
-    ) -> ObjectT | JsonObject:
-        """Replace `status`, only if nobody wrote since `obj` was read; return what the server stored."""
-        ...
-
-    @overload
-    async def patch(
-        self, kind: type[ObjectT], key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
-    ) -> ObjectT: ...
-    @overload
-    async def patch(
-        self, kind: ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
-    ) -> JsonObject: ...
-    async def patch(
-        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
-    ) -> ObjectT | JsonObject:
-        """Patch `status`, such as with `{"status": {...}}` as a merge patch; return what the server stored."""
-        ...
-
-    @overload
-    async def apply(self, obj: ObjectT, *, force: bool = False, **options: Unpack[WriteOptions]) -> ObjectT: ...
-    @overload
-    async def apply(
-        self, obj: JsonObject, *, resource: ResourceType, force: bool = False, **options: Unpack[WriteOptions]
-    ) -> JsonObject: ...
-    async def apply(
-        self,
-        obj: ObjectT | JsonObject,
-        *,
-        resource: ResourceType | None = None,
-        force: bool = False,
-        **options: Unpack[WriteOptions],
-    ) -> ObjectT | JsonObject:
-        """
-        Make the fields in `status` so, and own them (server-side apply).
-
-        Raises:
-            ConflictError: Others own some of the fields with other values; `force` takes them instead.
-        """
-        ...
-
-
-class Writer(Protocol):
-    """
-    Writes objects. Every write returns what the server stored, as a new object; the one given stays as it was.
-
-    An untyped object needs its `resource`, since a plural cannot be told from a kind.
-
-    Raises, all of them:
-        ConflictError: Somebody wrote since the resource version that the write carried.
-        InvalidError: The object breaks its schema.
-        ConnectionFailedError: No answer; whether the write happened is unknown.
-
-    Mirrors: controller-runtime `client.Writer`.
-    Differs: Go fills in the object given.
-    """
-
-    @property
-    def status(self) -> StatusWriter:
-        """The status subresource."""
-        ...
-
-    @overload
-    async def create(self, obj: ObjectT, **options: Unpack[WriteOptions]) -> ObjectT: ...
-    @overload
-    async def create(
-        self, obj: JsonObject, *, resource: ResourceType, **options: Unpack[WriteOptions]
-    ) -> JsonObject: ...
-    async def create(
-        self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None, **options: Unpack[WriteOptions]
-    ) -> ObjectT | JsonObject:
-        """Create the object. Raises `AlreadyExistsError` where the name is taken."""
-        ...
 
     @overload
     async def update(self, obj: ObjectT, **options: Unpack[WriteOptions]) -> ObjectT: ...
@@ -287,6 +213,47 @@ class Writer(Protocol):
         """
         ...
 
+
+class StatusWriter(ObjectWriter, Protocol):
+    """
+    Writes the status subresource: everything but `status` is ignored by the server.
+
+    Mirrors: controller-runtime `client.SubResourceWriter`.
+    """
+
+
+class Writer(ObjectWriter, Protocol):
+    """
+    Writes objects. Every write returns what the server stored, as a new object; the one given stays as it was.
+
+    An untyped object needs its `resource`, since a plural cannot be told from a kind.
+
+    Raises, all of them:
+        ConflictError: Somebody wrote since the resource version that the write carried.
+        InvalidError: The object breaks its schema.
+        ConnectionFailedError: No answer; whether the write happened is unknown.
+
+    Mirrors: controller-runtime `client.Writer`.
+    Differs: Go fills in the object given.
+    """
+
+    @property
+    def status(self) -> StatusWriter:
+        """The status subresource."""
+        ...
+
+    @overload
+    async def create(self, obj: ObjectT, **options: Unpack[WriteOptions]) -> ObjectT: ...
+    @overload
+    async def create(
+        self, obj: JsonObject, *, resource: ResourceType, **options: Unpack[WriteOptions]
+    ) -> JsonObject: ...
+    async def create(
+        self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None, **options: Unpack[WriteOptions]
+    ) -> ObjectT | JsonObject:
+        """Create the object. Raises `AlreadyExistsError` where the name is taken."""
+        ...
+
     async def delete(
         self,
         kind: type[KubeObject] | ResourceType,
@@ -317,8 +284,8 @@ class Writer(Protocol):
         kind: type[KubeObject] | ResourceType,
         *,
         namespace: str = "",
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         propagation: Propagation | None = None,
         grace_period_seconds: int | None = None,
         dry_run: bool = False,

@@ -56,18 +56,14 @@ class Credentials:
         # Somebody gave up waiting: who is not refused is not kept waiting any more, and tries the old ones.
         self._is_slow = False
 
-    async def header(self, *, refresh: bool) -> str | None:
+    async def header(self) -> str | None:
         """
-        Return the header's value, after a renewal where one is due, or asked for with `refresh`.
+        Return the header's value, after a renewal where one is due.
 
         Cancelled: the renewal goes on, for the others who wait and for the next request.
         """
-        if refresh:
-            while not await self._renew(is_refused=True):
-                pass
-        elif self._renewal is None and not self._is_due():
-            pass
-        elif self._renewal is None or not self._is_slow:
+        is_wanted = self._is_due() if self._renewal is None else not self._is_slow
+        if is_wanted:
             await self._renew(is_refused=False)
         return await self._shown()
 
@@ -143,6 +139,7 @@ class Credentials:
         except Exception as error:
             # The loader makes OIDC requests: anything may come. Its texts may hold secrets.
             _log.warning("credentials could not be renewed (%s); the old ones stay", type(error).__name__)
+            self._restore(before)
         # Not when it was cancelled: nobody has answered then.
         self._asked_at = self._clock.now()
         # Only a version that a session was made of can be outdated.

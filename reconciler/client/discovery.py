@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from reconciler.api import ResourceType
+from reconciler.client.codec import UNREADABLE
 from reconciler.errors import MalformedObjectError
 
 __all__ = ["ApiResource", "Discovered", "GroupVersion", "Wanted", "read_groups", "read_resources", "wanted"]
@@ -337,5 +338,5 @@ def read_resources(path: str, body: bytes, of: GroupVersion) -> GroupVersion:
 def _decode(path: str, body: bytes, form: type[DocumentT]) -> DocumentT:
     try:
         return msgspec.json.decode(body, type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise MalformedObjectError(f"the answer is not a discovery document: {error}", f"discover {path}") from None

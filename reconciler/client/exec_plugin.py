@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from reconciler.client.codec import UNREADABLE
 from reconciler.errors import ConfigurationError
 
 __all__ = ["Credential", "ExecPlugin"]
@@ -166,7 +167,7 @@ class ExecPlugin:
     def _credential(self, output: bytes) -> Credential:
         try:
             answer = msgspec.json.decode(output, type=_ExecCredential)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise ConfigurationError(f"{self} printed no ExecCredential: {error}") from None
         if (answer.kind, answer.api_version) != ("ExecCredential", self.api_version):
             raise ConfigurationError(f"{self} printed no ExecCredential of {self.api_version}")

@@ -12,14 +12,17 @@ import logging
 import os
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+import aiohttp
 import yaml
 
 from reconciler.client.certificates import WrittenPair, digest_of
 from reconciler.client.exec_plugin import Credential, ExecPlugin
+from reconciler.client.failures import failure_in_words
 from reconciler.client.impersonation import Impersonation, impersonation_in
 from reconciler.clock import SystemWallClock
 from reconciler.errors import ConfigurationError
@@ -77,16 +80,16 @@ class Kubeconfig:
         """Ask for the credentials anew: from the files, if they were rewritten, else from whom they name."""
         if self._is_rewritten():
             try:
-                await self._load_again()
+                if await self._load_again():
+                    return
             except Exception as error:
                 # Perhaps half written: the next minute will tell.
                 _log.warning("%s was rewritten and is not usable: %s", self._paths, in_words(error))
-            else:
-                return
         if self._loader is not None:
             await self._loader.load_into(self.configuration, is_refused=is_refused)
 
-    async def _load_again(self) -> None:
+    async def _load_again(self) -> bool:
+        """Take over what the files say now; return whether that brought credentials."""
         version = self._read_version()
         check_files(self._paths)
         fresh = new_configuration()
@@ -96,7 +99,7 @@ class Kubeconfig:
         if fresh.host != self.configuration.host:
             _log.warning("%s: context %s names another server now; the first stays", self._paths, self._context)
             loader.remove_files()
-            return
+            return False
         self._say_what_stays(fresh)
         before, self._loader = self._loader, loader
         self.impersonation = loader.impersonation
@@ -104,6 +107,7 @@ class Kubeconfig:
             setattr(self.configuration, name, getattr(fresh, name))
         if before is not None:
             before.remove_files()
+        return True
 
     def _say_what_stays(self, fresh: Any) -> None:
         changed = [entry for name, entry in _STAYS.items() if getattr(fresh, name) != getattr(self.configuration, name)]
@@ -140,12 +144,9 @@ class _Loader:
         self._theirs: Any = cast("Any", KubeConfigLoader)(
             files.config, active_context=context, config_base_path=None, config_persister=files.save_changes
         )
-        # Theirs runs a plugin without a time-out, leaves it behind when cancelled, and logs what it said.
-        self._theirs.load_from_exec_plugin = self._load_from_plugin
         self._timeout_seconds = timeout_seconds
         self.context: Mapping[str, Any] = self._theirs.current_context
         self._source = "the kubeconfig's user"
-        self._plugin: ExecPlugin | None = None
         self._held: Credential | None = None
         self._pairs: list[WrittenPair] = []
         user = self.context["context"].get("user")
@@ -156,8 +157,10 @@ class _Loader:
         if "auth-provider" in section:
             self._source = "the user's auth-provider"
         elif found is not None and "exec" in section:
-            self._plugin = ExecPlugin.from_kubeconfig(section["exec"], Path(found.path).parent)
-            self._source = str(self._plugin)
+            plugin = ExecPlugin.from_kubeconfig(section["exec"], Path(found.path).parent)
+            self._source = str(plugin)
+            # Theirs runs it without a time-out, leaves it behind when cancelled, and logs what it said.
+            self._theirs.load_from_exec_plugin = partial(self._load_from, plugin)
 
     async def load_into(self, configuration: Any, *, is_refused: bool) -> None:
         """Set host, certificates and credentials; a plugin's last answer is not trusted if it was refused."""
@@ -176,12 +179,11 @@ class _Loader:
         while len(self._pairs) > but:
             self._pairs.pop(0).remove()
 
-    async def _load_from_plugin(self) -> bool:
-        assert self._plugin is not None
+    async def _load_from(self, plugin: ExecPlugin) -> bool:
         ends_at = self._held.expires_at if self._held is not None else None
         if ends_at is not None and ends_at - _SOON > SystemWallClock().now():
             return True
-        found = self._held = await self._plugin.run()
+        found = self._held = await plugin.run()
         if found.token:
             self._theirs.token = f"Bearer {found.token}"
         if found.certificate:
@@ -203,6 +205,8 @@ def in_words(error: Exception) -> str:
     # may quote anything.
     if isinstance(error, ConfigException):
         return str(error).partition("{")[0].strip()
+    if isinstance(error, aiohttp.ClientError):
+        return f"the user's auth-provider: {failure_in_words(error, None)}"
     return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else type(error).__name__
 
 

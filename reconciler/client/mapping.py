@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from reconciler.api import ResourceType
@@ -22,10 +21,8 @@ from reconciler.client.discovery import (
     read_resources,
     wanted,
 )
-from reconciler.client.statuses import api_error, parse_status
-from reconciler.client.transport import HttpRequest, Transport
-from reconciler.client.useragent import checked_user_agent
-from reconciler.client.waiting import check_timeout, wait_out
+from reconciler.client.rest import RestClient
+from reconciler.client.transport import Transport
 from reconciler.clock import LoopClock
 from reconciler.errors import (
     ApiError,
@@ -40,9 +37,6 @@ __all__ = ["RestMapper"]
 
 _AGGREGATED = ";g=apidiscovery.k8s.io;as=APIGroupDiscoveryList"
 _ACCEPT = f"application/json{_AGGREGATED};v=v2,application/json{_AGGREGATED};v=v2beta1,application/json"
-_HEADERS: Mapping[str, str] = MappingProxyType({"Accept": _ACCEPT})
-_WAITS_MAX = 10
-_WAIT_SECONDS_MAX = 30.0
 _TOGETHER_MAX = 10
 _NS_PER_S = 1_000_000_000
 
@@ -80,12 +74,8 @@ class RestMapper:
         clock: Clock | None = None,
         user_agent: str | None = None,
     ) -> None:
-        check_timeout(timeout_seconds)
-        self._transport = transport
-        agent = {} if user_agent is None else {"User-Agent": checked_user_agent(user_agent)}
-        self._headers: Mapping[str, str] = MappingProxyType({**_HEADERS, **agent})
+        self._rest = RestClient(transport, timeout_seconds=timeout_seconds, user_agent=user_agent)
         self._refresh_seconds_min = refresh_seconds_min
-        self._timeout_seconds = timeout_seconds
         self._clock = clock or LoopClock()
         self._lock = asyncio.Lock()
         self._discovered: Discovered | None = None
@@ -248,16 +238,7 @@ class RestMapper:
                 return GroupVersion(version.group, version.version, failure=_in_words(error))
 
     async def _get(self, path: str) -> bytes:
-        doing = f"discover {path}"
-        request = HttpRequest("GET", path, headers=self._headers, timeout_seconds=self._timeout_seconds, doing=doing)
-        waits = 0
-        while True:
-            response = await self._transport.send(request)
-            if response.status == 200:
-                return response.body
-            error = api_error(parse_status(response.body, code=response.status, headers=response.headers), doing)
-            await wait_out(error, waits, waits_max=_WAITS_MAX, seconds_max=_WAIT_SECONDS_MAX)
-            waits += 1
+        return await self._rest.read(path, doing=f"discover {path}", accept=_ACCEPT)
 
     # --- what is not found --------------------------------------------------------------------------------------------
 

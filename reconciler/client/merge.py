@@ -13,10 +13,10 @@ from typing import Any, cast
 import msgspec
 
 from reconciler.api import KubeObject, in_one_form
-from reconciler.client.codec import encode, encode_object
+from reconciler.client.codec import encode, encode_object, header_of
 from reconciler.client.contract import JsonObject
 
-__all__ = ["difference", "is_same", "meaning", "merge_from", "plain", "version_of", "with_version"]
+__all__ = ["difference", "is_same", "meaning", "merge_from", "plain", "with_version"]
 
 # Of untyped objects; models say it of themselves.
 _EMPTY_IS_ABSENT = ("labels", "annotations", "finalizers", "ownerReferences")
@@ -44,7 +44,7 @@ def merge_from(
     Differs: without the lock Go sends a resource version where the two objects differ in it.
     """
     before, after = plain(old), plain(new)
-    version = version_of(before)
+    version = header_of(before).resource_version
     if optimistic_lock and not version:
         raise ValueError("optimistic_lock needs an object with a resource version: one that was read")
     for wire in (before, after):
@@ -59,12 +59,6 @@ def plain(obj: KubeObject | Mapping[str, Any]) -> JsonObject:
     """Return the object as JSON gives it back: a deep copy of nothing but plain values."""
     body = encode_object(obj, obj.resource) if isinstance(obj, KubeObject) else encode(obj)
     return cast("JsonObject", msgspec.json.decode(body))
-
-
-def version_of(wire: Mapping[str, Any]) -> str:
-    """Return the resource version of a plain object; empty if it has none."""
-    metadata = cast("JsonObject", wire.get("metadata") or {})
-    return str(metadata.get("resourceVersion") or "")
 
 
 def with_version(patch: JsonObject, version: str) -> JsonObject:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from reconciler.api import ResourceType, pinned_namespace
+from reconciler.api import ResourceType
 from reconciler.client.codec import ListPage, decode_list, read_header
 from reconciler.client.contract import ResourceVersionMatch
 from reconciler.client.rest import RestClient, list_words
@@ -34,16 +34,9 @@ class PagedList:
     resource_version_match: ResourceVersionMatch | None = None
 
     @property
-    def scope(self) -> str | None:
-        """The namespace whose path is asked: the one given, or else the only one that the field selector allows."""
-        if self.namespace or not self.resource.is_namespaced:
-            return self.namespace
-        return pinned_namespace(self.field_selector) or None
-
-    @property
     def doing(self) -> str:
         """The request in words; its errors begin with them."""
-        return list_words("list", self.resource, self.scope)
+        return list_words("list", self.resource, self.namespace)
 
     async def whole(self, limit: int | None) -> tuple[list[msgspec.Raw], str]:
         """Return all items and their moment. Raises `ExpiredError` where the server forgets it between two pages."""
@@ -93,7 +86,7 @@ class PagedList:
     async def _page(self, limit: int | None, token: str | None) -> ListPage:
         body = await self.rest.list_page(
             self.resource,
-            namespace=self.scope,
+            namespace=self.namespace,
             label_selector=self.label_selector or None,
             field_selector=self.field_selector or None,
             limit=limit,

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from reconciler.api import ResourceType
+from reconciler.client.codec import UNREADABLE, header_of
 from reconciler.kinds import amount_of
 
 __all__ = ["Lost", "LostFields", "lost_fields", "status_may_be_lost"]
@@ -103,7 +104,7 @@ def lost_fields(resource: ResourceType, sent: bytes, answer: bytes, *, subresour
     if not stored.get("metadata") or stored.get("kind") == "Status":
         return Lost()
     is_whole = subresource == "status" and "kind" in wanted
-    if is_whole and not _has_version(wanted):
+    if is_whole and not header_of(wanted).resource_version:
         wanted = {"status": wanted.get("status")}
     ignored = _WRITE_ONLY.get((resource.group, resource.kind), frozenset())
     compared = {name: value for name, value in wanted.items() if name not in ignored | {"apiVersion", "kind"}}
@@ -303,14 +304,9 @@ def _is_same_quantity(sent: str, stored: str) -> bool:
     return amounts[0] is not None and amounts[0] == amounts[1]
 
 
-def _has_version(wire: Mapping[str, Any]) -> bool:
-    metadata: object = wire.get("metadata")
-    return isinstance(metadata, dict) and bool(cast("dict[str, Any]", metadata).get("resourceVersion"))
-
-
 def _object(body: bytes) -> dict[str, Any]:
     try:
         value: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return {}
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

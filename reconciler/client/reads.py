@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 
 import msgspec
 
 from reconciler.api import (
-    FieldSelector,
     KubeObject,
-    LabelSelector,
     ObjectKey,
     ResourceType,
     field_selector_text,
     label_selector_text,
 )
-from reconciler.client.codec import decode_object, resource_of
-from reconciler.client.contract import JsonObject, ObjectList, ResourceVersionMatch, WatchEvent
+from reconciler.client.codec import UNREADABLE, decode_object, resource_of
+from reconciler.client.contract import (
+    FieldSelection,
+    JsonObject,
+    LabelSelection,
+    ObjectList,
+    ResourceVersionMatch,
+    WatchEvent,
+)
 from reconciler.client.pages import PagedList
 from reconciler.client.rest import RestClient, list_words, words
 from reconciler.client.statuses import api_error, parse_status
@@ -29,6 +34,14 @@ __all__ = ["Reads"]
 ObjectT = TypeVar("ObjectT", bound=KubeObject)
 
 _PAGE_LIMIT = 500
+
+
+class _PageOptions(TypedDict, total=False):
+    namespace: str | None
+    label_selector: LabelSelection
+    field_selector: FieldSelection
+    limit: int
+    restart_when_expired: bool
 
 
 class Reads:
@@ -70,8 +83,8 @@ class Reads:
         kind: type[ObjectT],
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         limit: int | None = _PAGE_LIMIT,
         resource_version: str | None = None,
         resource_version_match: ResourceVersionMatch | None = None,
@@ -82,8 +95,8 @@ class Reads:
         kind: ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         limit: int | None = _PAGE_LIMIT,
         resource_version: str | None = None,
         resource_version_match: ResourceVersionMatch | None = None,
@@ -93,8 +106,8 @@ class Reads:
         kind: type[ObjectT] | ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         limit: int | None = _PAGE_LIMIT,
         resource_version: str | None = None,
         resource_version_match: ResourceVersionMatch | None = None,
@@ -135,33 +148,19 @@ class Reads:
 
     @overload
     def pages(
-        self,
-        kind: type[ObjectT],
-        *,
-        namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
-        limit: int = _PAGE_LIMIT,
-        restart_when_expired: bool = False,
+        self, kind: type[ObjectT], **options: Unpack[_PageOptions]
     ) -> AsyncGenerator[ObjectList[ObjectT], None]: ...
     @overload
     def pages(
-        self,
-        kind: ResourceType,
-        *,
-        namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
-        limit: int = _PAGE_LIMIT,
-        restart_when_expired: bool = False,
+        self, kind: ResourceType, **options: Unpack[_PageOptions]
     ) -> AsyncGenerator[ObjectList[JsonObject], None]: ...
     async def pages(
         self,
         kind: type[ObjectT] | ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         limit: int = _PAGE_LIMIT,
         restart_when_expired: bool = False,
     ) -> AsyncGenerator[ObjectList[Any], None]:
@@ -198,34 +197,16 @@ class Reads:
                 yield ObjectList(items, page.metadata.resource_version)
 
     @overload
-    def iterate(
-        self,
-        kind: type[ObjectT],
-        *,
-        namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
-        limit: int = _PAGE_LIMIT,
-        restart_when_expired: bool = False,
-    ) -> AsyncGenerator[ObjectT, None]: ...
+    def iterate(self, kind: type[ObjectT], **options: Unpack[_PageOptions]) -> AsyncGenerator[ObjectT, None]: ...
     @overload
-    def iterate(
-        self,
-        kind: ResourceType,
-        *,
-        namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
-        limit: int = _PAGE_LIMIT,
-        restart_when_expired: bool = False,
-    ) -> AsyncGenerator[JsonObject, None]: ...
+    def iterate(self, kind: ResourceType, **options: Unpack[_PageOptions]) -> AsyncGenerator[JsonObject, None]: ...
     async def iterate(
         self,
         kind: type[ObjectT] | ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         limit: int = _PAGE_LIMIT,
         restart_when_expired: bool = False,
     ) -> AsyncGenerator[Any, None]:
@@ -249,8 +230,8 @@ class Reads:
         *,
         namespace: str | None = None,
         resource_version: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         timeout_seconds: int | None = None,
         idle_seconds: float | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[ObjectT]]]: ...
@@ -261,8 +242,8 @@ class Reads:
         *,
         namespace: str | None = None,
         resource_version: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         timeout_seconds: int | None = None,
         idle_seconds: float | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[JsonObject]]]: ...
@@ -273,8 +254,8 @@ class Reads:
         *,
         namespace: str | None = None,
         resource_version: str | None = None,
-        label_selector: str | LabelSelector | Mapping[str, str] | None = None,
-        field_selector: str | FieldSelector | Mapping[str, str] | None = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         timeout_seconds: int | None = None,
         idle_seconds: float | None = None,
     ) -> AsyncGenerator[AsyncIterator[WatchEvent[Any]], None]:
@@ -321,7 +302,7 @@ async def _events(kind: Any, lines: AsyncIterator[bytes], doing: str) -> AsyncGe
     async for line in lines:
         try:
             event = _event_decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise MalformedObjectError(f"a line is not an event: {error}", doing) from None
         if event.type == "ERROR":
             raise api_error(parse_status(bytes(event.object)), doing)

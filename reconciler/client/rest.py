@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
 
-from reconciler.api import ObjectKey, ResourceType
+from reconciler.api import ObjectKey, ResourceType, pinned_namespace
 from reconciler.client.contract import FieldValidation
 from reconciler.client.patches import APPLY
 from reconciler.client.statuses import api_error, parse_status
@@ -97,6 +97,10 @@ class RestClient:
         response = await self._send(doing, "GET", path, query=query)
         return response.body
 
+    async def read(self, path: str, *, doing: str, accept: str = _JSON) -> bytes:
+        """Return what stands at a path that is no resource's, such as `/apis`; `doing` names the request in words."""
+        return (await self._send(doing, "GET", path, accept=accept)).body
+
     async def list_page(
         self,
         resource: ResourceType,
@@ -134,6 +138,7 @@ class RestClient:
             resourceVersionMatch=resource_version_match,
             **{"continue": continue_token},
         )
+        namespace = _scope(resource, namespace, field_selector)
         path = _collection_path(resource, namespace)
         doing = list_words("list", resource, namespace)
         response = await self._send(doing, "GET", path, query=query, accept=accept, timeout_seconds=timeout_seconds)
@@ -207,7 +212,7 @@ class RestClient:
 
     async def delete(self, resource: ResourceType, key: ObjectKey, body: bytes | None = None) -> HttpResponse:
         """Delete the object; `body` holds `DeleteOptions`. The answer holds the object or a `Status`."""
-        return await self._send(f"delete {resource} {key}", "DELETE", _path(resource, key), body=body)
+        return await self._send(words("delete", resource, key), "DELETE", _path(resource, key), body=body)
 
     async def delete_collection(
         self,
@@ -267,6 +272,7 @@ class RestClient:
             labelSelector=label_selector,
             fieldSelector=field_selector,
         )
+        namespace = _scope(resource, namespace, field_selector)
         path = _collection_path(resource, namespace)
         headers = self._headers if accept == _JSON else {**self._headers, "Accept": accept}
         doing = list_words("watch", resource, namespace)
@@ -314,7 +320,7 @@ class RestClient:
             except ConnectionFailedError as failed:
                 if not (unclear_code and failed.is_unsent):
                     raise
-                raise _after_unclear_try(failed, unclear_code) from failed.__cause__
+                raise _after_unclear_try(failed, unclear_code) from None
             self._warnings.take(doing, response.headers)
             if 200 <= response.status < 300:
                 return response
@@ -364,6 +370,17 @@ def _path(resource: ResourceType, key: ObjectKey, subresource: str = "") -> str:
     if not key.name:
         raise ValueError(f"{resource}: an object has a name, the key has none")
     return resource.path(key.namespace, key.name, subresource)
+
+
+def _scope(resource: ResourceType, namespace: str | None, field_selector: str | None) -> str | None:
+    """
+    Return the namespace whose path is asked: the one given, or else the only one that the field selector allows.
+
+    At the path of all namespaces a kube-apiserver repeats objects from page to page, and demands rights in all of them.
+    """
+    if namespace or not resource.is_namespaced:
+        return namespace
+    return pinned_namespace(field_selector or "") or None
 
 
 def _collection_path(resource: ResourceType, namespace: str | None) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from reconciler.client.codec import UNREADABLE
 from reconciler.errors import (
     AlreadyExistsError,
     ApiError,
@@ -109,7 +110,7 @@ def parse_status(body: bytes, *, code: int = 0, headers: Mapping[str, str] | Non
 def _decode(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 
@@ -159,4 +160,5 @@ def _string(value: object) -> str:
 
 
 def _integer(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    # JSON's integers have no bound, and one that is no finite float would end in an error of another kind.
+    return value if isinstance(value, int) and abs(value) < 2**53 else 0

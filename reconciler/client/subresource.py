@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, Unpack, cast, overload
+from typing import Any, TypeVar, Unpack
 
 from reconciler.api import KubeObject, ObjectKey, ResourceType
-from reconciler.client.codec import check_answered, decode_json, decode_object, encode, read_header, resource_of
+from reconciler.client.changes import Changes
+from reconciler.client.codec import check_answered, decode_json, encode, read_header, resource_of
 from reconciler.client.contract import JsonObject, WriteOptions
 from reconciler.client.patches import Patch
 from reconciler.client.rest import RestClient, words
@@ -17,7 +18,7 @@ __all__ = ["StatusClient", "SubresourceClient"]
 ObjectT = TypeVar("ObjectT", bound=KubeObject)
 
 
-class StatusClient:
+class StatusClient(Changes):
     """
     Writes the status subresource: the server ignores everything but `status`.
 
@@ -25,56 +26,7 @@ class StatusClient:
     """
 
     def __init__(self, writes: Writes) -> None:
-        self._writes = writes
-
-    @overload
-    async def update(self, obj: ObjectT, **options: Unpack[WriteOptions]) -> ObjectT: ...
-    @overload
-    async def update(
-        self, obj: JsonObject, *, resource: ResourceType, **options: Unpack[WriteOptions]
-    ) -> JsonObject: ...
-    async def update(
-        self, obj: ObjectT | JsonObject, *, resource: ResourceType | None = None, **options: Unpack[WriteOptions]
-    ) -> ObjectT | JsonObject:
-        """Replace `status`, only if nobody wrote since `obj` was read; return the object as stored."""
-        return cast("ObjectT | JsonObject", await self._writes.update(obj, resource, "status", options))
-
-    @overload
-    async def patch(
-        self, kind: type[ObjectT], key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
-    ) -> ObjectT: ...
-    @overload
-    async def patch(
-        self, kind: ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
-    ) -> JsonObject: ...
-    async def patch(
-        self, kind: type[ObjectT] | ResourceType, key: ObjectKey, patch: Patch, **options: Unpack[WriteOptions]
-    ) -> ObjectT | JsonObject:
-        """
-        Patch `status`, such as with `{"status": {...}}` as a merge patch; return the object as stored.
-
-        With `metadata.resourceVersion` in it the patch is refused (`ConflictError`) if somebody wrote since.
-        """
-        resource = resource_of(kind)
-        answer = await self._writes.patch(resource, key, patch, "status", options)
-        return decode_object(kind, answer, doing=words("patch", resource, key, "status"))
-
-    @overload
-    async def apply(self, obj: ObjectT, *, force: bool = False, **options: Unpack[WriteOptions]) -> ObjectT: ...
-    @overload
-    async def apply(
-        self, obj: JsonObject, *, resource: ResourceType, force: bool = False, **options: Unpack[WriteOptions]
-    ) -> JsonObject: ...
-    async def apply(
-        self,
-        obj: ObjectT | JsonObject,
-        *,
-        resource: ResourceType | None = None,
-        force: bool = False,
-        **options: Unpack[WriteOptions],
-    ) -> ObjectT | JsonObject:
-        """Make the fields in `status` so, and own them (server-side apply); see `Client.apply`."""
-        return cast("ObjectT | JsonObject", await self._writes.apply(obj, resource, "status", options, force=force))
+        super().__init__(writes, "status")
 
 
 class SubresourceClient:

@@ -123,6 +123,7 @@ class _Pool:
     def __init__(self, session: aiohttp.ClientSession, version: bytes) -> None:
         self.session = session
         self.version = version
+        self.loop = asyncio.get_running_loop()
         self.uses = 0
 
     async def close(self) -> None:
@@ -229,11 +230,13 @@ class AiohttpTransport:
         await self.aclose()
 
     async def _start(self, request: HttpRequest, progress: Progress) -> tuple[aiohttp.ClientResponse, _Pool]:
+        self._check_open(request)  # before the credentials: a renewal that begins now would be nobody's to end
         authorization = await self._config.authorization()
         response, pool = await self._request_over_tls(request, authorization, progress)
         if response.status != 401:
             return response, pool
         try:
+            self._check_open(request)
             fresh = await self._config.authorization_instead_of(authorization, pool.version)
         except BaseException:
             response.close()
@@ -305,13 +308,20 @@ class AiohttpTransport:
         version = self._config.certificates_version
         if self._pool is not None and version != self._pool.version:
             await self._renew_pool(self._pool, version)
+        self._check_open(request)
+        if self._pool is None:
+            self._pool = self._open_pool()
+        if self._pool.loop is not asyncio.get_running_loop():
+            raise ConfigurationError(
+                "a transport works in the event loop of its first request; give each thread its own"
+            )
+        return self._pool
+
+    def _check_open(self, request: HttpRequest) -> None:
         if self._is_closed:
             raise ConnectionFailedError(
                 f"{self._name(request)}: the transport is closed", request.doing, is_unsent=True
             )
-        if self._pool is None:
-            self._pool = self._open_pool()
-        return self._pool
 
     def _open_pool(self) -> _Pool:
         session = self._config.open_session(connections_max=self._connections_max, trace_configs=(progress_trace(),))

@@ -7,17 +7,18 @@ Both stand on the client's verbs. The object given stays as it was, and a mutati
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
-from reconciler.api import KubeObject, ObjectKey, ResourceType
+from reconciler.api import KubeObject, ResourceType
 from reconciler.client.client import Client
-from reconciler.client.codec import resource_of
+from reconciler.client.codec import decode_object, encode_object, header_of, resource_of
 from reconciler.client.contract import JsonObject, Reader
-from reconciler.client.merge import difference, is_same, meaning, merge_from, plain, version_of, with_version
+from reconciler.client.merge import difference, is_same, meaning, merge_from, plain, with_version
 from reconciler.client.pruned import status_may_be_lost
+from reconciler.client.writes import kind_of
 from reconciler.errors import NotFoundError
 
 __all__ = ["OperationResult", "Upserted", "create_or_patch", "create_or_update"]
@@ -91,9 +92,10 @@ async def create_or_update(
     found = await upsert.find()
     if found is None:
         return await upsert.create()
-    before = meaning(found)
+    before = upsert.body_of(found)
     upsert.mutate(found)
-    if is_same(before, meaning(found)):
+    # Equal bytes are the common case, and cost a tenth of comparing what two objects mean.
+    if before == upsert.body_of(found) or is_same(meaning(upsert.read_again(before)), meaning(found)):
         return Upserted(OperationResult.NONE, found)
     stored = await (client.update(found) if resource is None else client.update(found, resource=resource))
     return Upserted(OperationResult.UPDATED, stored)
@@ -171,14 +173,16 @@ class _Upsert:
 
     @property
     def kind(self) -> Any:
-        if isinstance(self.obj, KubeObject):
-            return type(self.obj)
-        if self.resource is None:
-            raise TypeError("an untyped object needs resource=, which says where in the API it lives")
-        return self.resource
+        return kind_of(self.obj, self.resource)
+
+    def body_of(self, obj: Any) -> bytes:
+        return encode_object(obj, resource_of(self.kind))
+
+    def read_again(self, body: bytes) -> Any:
+        return decode_object(self.kind, body)
 
     async def find(self) -> Any:
-        key = _key(self.obj)
+        key = header_of(self.obj).key
         if not key.name:
             raise ValueError(f"{resource_of(self.kind)}: the object has no name, so it cannot be looked up")
         try:
@@ -187,13 +191,13 @@ class _Upsert:
             return None
 
     def mutate(self, obj: Any) -> None:
-        before = _key(obj)
+        before = header_of(obj).key
         answer = self.change(obj)
         if inspect.iscoroutine(answer):
             answer.close()
             raise TypeError("mutate must be a plain function: read what it needs before")
-        if _key(obj) != before:
-            raise ValueError(f"mutate must not change name or namespace: {before} became {_key(obj)}")
+        if header_of(obj).key != before:
+            raise ValueError(f"mutate must not change name or namespace: {before} became {header_of(obj).key}")
 
     async def create(self) -> Upserted[Any]:
         obj: Any = self.obj.model_copy(deep=True) if isinstance(self.obj, KubeObject) else plain(self.obj)
@@ -203,8 +207,12 @@ class _Upsert:
         return Upserted(OperationResult.CREATED, stored)
 
     async def patch(self, found: Any, *, optimistic_lock: bool) -> Upserted[Any]:
-        before, meant, key = plain(found), meaning(found), _key(found)
+        body, key = self.body_of(found), header_of(found).key
         self.mutate(found)
+        if body == self.body_of(found):
+            return Upserted(OperationResult.NONE, found)
+        old = self.read_again(body)
+        before, meant = plain(old), meaning(old)
         after, means = plain(found), meaning(found)
         old_status, new_status = before.pop("status", None), after.pop("status", None)
         patch, status_patch = JsonObject(), JsonObject()
@@ -212,11 +220,11 @@ class _Upsert:
             status_patch = difference({"status": old_status}, {"status": new_status})
         if not is_same(meant, means):
             patch = merge_from(before, after, optimistic_lock=optimistic_lock)
-        stored, version = found, version_of(before) if optimistic_lock else ""
+        stored, version = found, header_of(before).resource_version if optimistic_lock else ""
         result = OperationResult.NONE
         if patch:
             stored = await self.client.patch(self.kind, key, patch)
-            result, version = OperationResult.UPDATED, version_of(plain(stored))
+            result, version = OperationResult.UPDATED, header_of(stored).resource_version
         if status_patch:
             if optimistic_lock and not version:
                 raise ValueError("optimistic_lock needs an object with a resource version: one that was read")
@@ -224,10 +232,3 @@ class _Upsert:
             both = result is OperationResult.UPDATED
             result = OperationResult.UPDATED_STATUS if both else OperationResult.UPDATED_STATUS_ONLY
         return Upserted(result, stored)
-
-
-def _key(obj: KubeObject | Mapping[str, Any]) -> ObjectKey:
-    if isinstance(obj, KubeObject):
-        return obj.key
-    metadata = cast("JsonObject", obj.get("metadata") or {})
-    return ObjectKey(metadata.get("namespace") or "", metadata.get("name") or "")

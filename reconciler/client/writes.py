@@ -8,11 +8,20 @@ versions are recorded, contents never.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from reconciler.api import KubeObject, ObjectKey, ResourceType
-from reconciler.client.codec import Header, decode_object, encode, encode_object, read_header, resource_of, success_in
+from reconciler.client.codec import (
+    Header,
+    decode_object,
+    encode,
+    encode_object,
+    header_of,
+    read_header,
+    resource_of,
+    success_in,
+)
 from reconciler.client.contract import FieldValidation, Propagation, WriteOptions
 from reconciler.client.own_writes import OwnWrites
 from reconciler.client.patches import APPLY, Patch, form_of
@@ -51,7 +60,7 @@ class WriteTarget:
     def words(self, header: Header) -> str:
         """Return which object it is, by the name that it got."""
         plural = f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
-        key = self.key if not header.name else ObjectKey(header.namespace, header.name)
+        key = self.key if not header.name else header.key
         return f"{plural} {key}"
 
 
@@ -90,9 +99,9 @@ class Writes:
 
     async def create(self, obj: Any, resource: ResourceType | None, options: WriteOptions) -> Any:
         """Create the object; return it as stored. See `Client.create` for what is stored nowhere."""
-        kind, header = kind_of(obj, resource), _header_of(obj)
+        kind, header = kind_of(obj, resource), header_of(obj)
         given = self._given(options)
-        name = header.name or f"{_metadata(obj).get('generateName', '')}*"
+        name = header.name or f"{_generate_name_of(obj)}*"
         target = WriteTarget("create", resource_of(kind), ObjectKey(header.namespace, name), is_dry_run=_is_dry(given))
         doing = words("create", target.resource, target.key)
         body = encode_object(obj, target.resource, doing=doing)
@@ -114,8 +123,8 @@ class Writes:
 
     async def update(self, obj: Any, resource: ResourceType | None, subresource: str, options: WriteOptions) -> Any:
         """Replace the object, or its subresource; return the object as stored."""
-        kind, header = kind_of(obj, resource), _header_of(obj)
-        key = ObjectKey(header.namespace, header.name)
+        kind, header = kind_of(obj, resource), header_of(obj)
+        key = header.key
         doing = words("update", resource_of(kind), key, subresource)
         body = encode_object(obj, resource_of(kind), doing=doing)
         answer = await self.put(resource_of(kind), key, body, header, subresource, options)
@@ -174,18 +183,21 @@ class Writes:
         """Patch an object or a subresource; return what came back."""
         form = form_of(patch)
         _check_preconditions(form.metadata)
-        header = _header_from(form.metadata)
+        header = header_of({"metadata": form.metadata})
         body = encode(form.body)
         sent = body if form.body is form.merged else encode(form.merged)
-        target = WriteTarget("patch", resource, key, subresource, header.resource_version, header.uid)
-        return await self._send_patch(target, body, sent, form.content_type, options, force=False)
+        given = self._given(options)
+        target = WriteTarget(
+            "patch", resource, key, subresource, header.resource_version, header.uid, is_dry_run=_is_dry(given)
+        )
+        return await self._send_patch(target, body, sent, form.content_type, given, force=False)
 
     async def apply(
         self, obj: Any, resource: ResourceType | None, subresource: str, options: WriteOptions, *, force: bool
     ) -> Any:
         """Apply the object on the server; return it as stored."""
-        kind, header = kind_of(obj, resource), _header_of(obj)
-        key = ObjectKey(header.namespace, header.name)
+        kind, header = kind_of(obj, resource), header_of(obj)
+        key = header.key
         doing = words("apply", resource_of(kind), key, subresource)
         body = encode_object(obj, resource_of(kind), doing=doing)
         answer = await self.apply_body(resource_of(kind), key, body, header, subresource, options, force=force)
@@ -203,10 +215,13 @@ class Writes:
         force: bool,
     ) -> bytes:
         """Apply `body`, whose metadata is `header`, to an object or a subresource; return what came back."""
-        if not self._given(options).get("field_owner"):
+        given = self._given(options)
+        if not given.get("field_owner"):
             raise ValueError("server-side apply needs field_owner=, here or as an argument of the client")
-        target = WriteTarget("apply", resource, key, subresource, header.resource_version, header.uid)
-        return await self._send_patch(target, body, body, APPLY, options, force=force)
+        target = WriteTarget(
+            "apply", resource, key, subresource, header.resource_version, header.uid, is_dry_run=_is_dry(given)
+        )
+        return await self._send_patch(target, body, body, APPLY, given, force=force)
 
     async def _send_patch(
         self,
@@ -214,12 +229,10 @@ class Writes:
         body: bytes,
         sent: bytes,
         content_type: str,
-        options: WriteOptions,
+        given: WriteOptions,
         *,
         force: bool,
     ) -> bytes:
-        given = self._given(options)
-        target = replace(target, is_dry_run=_is_dry(given))
         answer = await self.make(
             target,
             lambda: self._rest.patch(
@@ -258,7 +271,7 @@ class Writes:
                 cause.scope, target.old_version, uid=target.uid, pass_id=0 if cause.is_over else cause.record_id
             )
         code, header = 0, Header()
-        lost = Lost()
+        lost, is_asked = Lost(), True
         try:
             answer = await send()
             code = answer.status
@@ -269,12 +282,16 @@ class Writes:
         except ApiError as error:
             code = error.status.code
             raise
+        except ValueError:
+            is_asked = code != 0  # else the key fits no path of the kind: no request was made
+            raise
         finally:
             if self._ledger is not None and pending is not None:
                 self._ledger.finished(pending, uid=header.uid, new_version=header.resource_version)
             if self._ledger is not None and cause is not None:
                 self._ledger.touched(target.key, header.resource_version)
-            self._note(target, header, code, lost, sent_after)
+            if is_asked:
+                self._note(target, header, code, lost, sent_after)
         self._tell(target, header, answer)
         if any(lost):
             self._lost.tell(f"{target.verb} {target.words(header)}", target.resource, target.subresource, lost)
@@ -312,7 +329,7 @@ class Writes:
         if target.is_dry_run or not self._subscribers:
             return
         cause = current_cause.get()
-        key = ObjectKey(header.namespace, header.name) if header.name else target.key
+        key = header.key if header.name else target.key
         written = Written(
             cause.scope if cause else "", target.verb, target.resource, key, target.subresource, target.old_version,
             answer.body,
@@ -389,23 +406,8 @@ def kind_of(obj: Any, resource: ResourceType | None) -> Any:
     return resource
 
 
-def _metadata(obj: Any) -> Mapping[str, Any]:
-    wire = obj.metadata.to_wire() if isinstance(obj, KubeObject) else obj.get("metadata")
-    return cast("Mapping[str, Any]", wire) if isinstance(wire, Mapping) else {}
-
-
-def _header_of(obj: Any) -> Header:
+def _generate_name_of(obj: Any) -> str:
     if isinstance(obj, KubeObject):
-        # Not through its JSON form, which a wrong value in a label would spoil before the object has a name.
-        held = obj.metadata
-        return Header(held.name, held.namespace, held.uid, held.resource_version)
-    return _header_from(_metadata(obj))
-
-
-def _header_from(metadata: Mapping[str, Any]) -> Header:
-    return Header(
-        name=metadata.get("name") or "",
-        namespace=metadata.get("namespace") or "",
-        uid=metadata.get("uid") or "",
-        resource_version=metadata.get("resourceVersion") or "",
-    )
+        return obj.metadata.generate_name or ""
+    metadata = obj.get("metadata")
+    return cast("Mapping[str, Any]", metadata).get("generateName") or "" if isinstance(metadata, Mapping) else ""

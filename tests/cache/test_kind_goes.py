@@ -116,3 +116,34 @@ async def test_a_kind_whose_definition_goes_and_comes_back_on_a_real_server(
         await story.client.delete(CUSTOM_RESOURCE_DEFINITION, ObjectKey("", CRD["metadata"]["name"]))
         await transport.aclose()
     assert said(caplog)[-2:] == [AWAY, BACK]
+
+
+@pytest.mark.parametrize("is_told", [False, True], ids=["only read", "with a handler"])
+def test_a_kind_that_is_gone_for_good_is_followed_only_for_who_is_told(*, is_told: bool) -> None:
+    async def main() -> None:
+        story, stopping = Story(InProcessTransport(ApiServer(wall=LoopWallClock())), "default"), asyncio.Event()
+        cache = story.cache
+        await story.client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
+        await story.create("a")
+        if not is_told:
+            cache.release(MOTHS)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(cache.run(stopping))
+            await asyncio.sleep(1)
+            reader = CachedReader(cache)
+            assert len(await reader.list(MOTHS)) == 1
+            await story.client.delete(CUSTOM_RESOURCE_DEFINITION, ObjectKey("", CRD["metadata"]["name"]))
+            # Given a kind that was refused for longer than a restart of a server takes,
+            await asyncio.sleep(400)
+            assert [informer.resource for informer in cache.informers] == ([MOTHS] if is_told else [])
+            assert (cache.problem() is None) is not is_told
+            # when it comes back,
+            await story.client.create(CRD, resource=CUSTOM_RESOURCE_DEFINITION)
+            await story.create("b")
+            await asyncio.sleep(120)
+            # then reads find it, and a handler hears of it.
+            assert [item["metadata"]["name"] for item in await reader.list(MOTHS)] == ["b"]
+            assert story.told == (["create a initial", "delete a", "create b"] if is_told else [])
+            stopping.set()
+
+    run_virtual(main())

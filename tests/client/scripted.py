@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from reconciler.client import HttpRequest, HttpResponse, HttpStream
+from reconciler.client import ClientConfig, HttpRequest, HttpResponse, HttpStream
 
 Answer = HttpResponse | Exception | Callable[[HttpRequest], HttpResponse]
 
@@ -28,6 +28,11 @@ def refusal(code: int, reason: str, message: str = "no", **details: Any) -> dict
         "message": message,
         "details": details,
     }
+
+
+async def after_refusal(config: ClientConfig) -> str | None:
+    """Return the `Authorization` that a transport sends after a server refused the present one."""
+    return await config.authorization_instead_of(await config.authorization(), config.certificates_version)
 
 
 class ScriptedTransport:

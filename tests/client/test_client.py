@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.api import ApiModel, Condition, KubeObject, ObjectKey, ObjectMeta, ResourceType
+from reconciler.api import ApiModel, Condition, KubeObject, ModelError, ObjectKey, ObjectMeta, ResourceType
 from reconciler.client import Client, HttpRequest, HttpResponse, OwnWrites, RestClient, WatchEvent
 from reconciler.errors import (
     AlreadyExistsError,
@@ -342,6 +342,16 @@ def test_an_object_that_cannot_be_sent_is_no_write() -> None:
     assert setting.wrote == []
 
 
+@pytest.mark.parametrize(
+    "metadata", [{"name": "a"}, {"namespace": "default"}, {"name": "a/b", "namespace": "default"}], ids=str
+)
+def test_a_write_that_no_path_of_the_kind_fits_is_no_write(metadata: dict[str, str]) -> None:
+    setting = _Setting()
+    with pytest.raises(ValueError, match=r"none is given|has a name|no name"):
+        run_virtual(_in_pass(setting.client.update({"metadata": metadata}, resource=Widget.resource)))
+    assert (setting.wrote, setting.transport.requests) == ([], [])
+
+
 def test_no_content_reaches_the_journal() -> None:
     setting = _Setting(answer(200, _wire("2", spec={"token": "hunter2"})), ConnectionFailedError("PUT h:1: reset"))
     widget = _widget()
@@ -418,6 +428,13 @@ def test_a_created_object_with_a_generated_name_is_recorded_under_the_name_it_go
     with pytest.raises(ConnectionFailedError):
         run_virtual(setting.client.create(widget))
     assert [record.target for record in setting.wrote] == ["widgets default/a", "widgets default/w-*"]
+
+
+def test_a_new_object_that_cannot_be_sent_is_named_by_what_its_name_begins_with() -> None:
+    widget = Widget(metadata=ObjectMeta(generate_name="w-", namespace="default"))
+    widget.metadata.labels = {"a": 1}  # type: ignore[dict-item]
+    with pytest.raises(ModelError, match=r"^create widgets.example.com default/w-\*: metadata.labels.a holds"):
+        run_virtual(_Setting().client.create(widget))
 
 
 def test_without_journal_and_ledger_writes_go_through() -> None:

@@ -10,6 +10,8 @@ from reconciler.client import ClientConfig, load_config
 from reconciler.errors import ConfigurationError
 from reconciler.testing import run_virtual
 
+from .scripted import after_refusal
+
 ONE = """
 apiVersion: v1
 kind: Config
@@ -162,6 +164,16 @@ def test_the_file_in_the_home_directory_comes_last(tmp_path: Path) -> None:
             id="has a secret beside what is missing",
         ),
         pytest.param(
+            ONE.replace(
+                "{token: hunter2}",
+                "{auth-provider: {name: oidc, config: {client-id: a, client-secret: hunter2, refresh-token: hunter2, "
+                "idp-issuer-url: 'http://127.0.0.1:1', id-token: a.eyJleHAiOjF9.c}}}",
+            ),
+            "the user's auth-provider: .*refused",
+            id="has an OIDC provider that is away",
+            marks=pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # kubernetes-asyncio's own
+        ),
+        pytest.param(
             ONE.replace("{token: hunter2}", "{client-certificate-data: '@hunter2', client-key-data: a}"),
             "an entry that ends in -data is not base64",
             id="has a certificate that is not base64",
@@ -242,7 +254,7 @@ def test_credentials_that_cannot_be_renewed_stay_and_a_warning_says_so_without_t
     async def main() -> list[str | None]:
         config = await load_config(file)
         token.unlink()
-        return [await config.authorization(refresh=True), await config.authorization()]
+        return [await after_refusal(config), await config.authorization()]
 
     assert run_virtual(main()) == ["Bearer first", "Bearer first"]
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [

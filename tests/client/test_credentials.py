@@ -13,6 +13,8 @@ from reconciler.client import ClientConfig
 from reconciler.errors import ConfigurationError
 from reconciler.testing import run_virtual
 
+from .scripted import after_refusal
+
 Work = Callable[["Provider", ClientConfig], Awaitable[Any]]
 
 
@@ -118,14 +120,14 @@ def test_a_refusal_asks_again_where_the_renewal_under_way_brought_nothing_new() 
 
 def test_closing_ends_a_renewal_and_the_wait_for_it() -> None:
     async def work(provider: Provider, config: ClientConfig) -> list[str | None]:
-        waiting = [asyncio.create_task(config.authorization(refresh=True)) for _ in range(2)]
+        waiting = [asyncio.create_task(config.authorization_instead_of("Bearer 0", b"")) for _ in range(2)]
         await asyncio.sleep(1)
         await config.aclose()
         assert provider.stopped == 1
         async with asyncio.timeout(0.001):
             found = await asyncio.gather(*waiting)
         # It can be asked again.
-        return [*found, await config.authorization(refresh=True)]
+        return [*found, await after_refusal(config)]
 
     provider, found = _run(work)
     assert (found, provider.asked) == (["Bearer 0", "Bearer 0", "Bearer 2"], [True, True])
@@ -147,9 +149,25 @@ def test_closing_starts_no_other_renewal_for_one_who_was_refused() -> None:
 def test_an_error_of_the_provider_is_logged_once_for_all_who_wait(caplog: pytest.LogCaptureFixture) -> None:
     async def work(provider: Provider, config: ClientConfig) -> list[str | None]:
         provider.error = RuntimeError("hunter2")
-        return await asyncio.gather(*(config.authorization(refresh=True) for _ in range(3)))
+        return await asyncio.gather(*(config.authorization_instead_of("Bearer 0", b"") for _ in range(3)))
 
     assert _run(work)[1] == ["Bearer 0"] * 3
     assert [record.getMessage() for record in caplog.records] == [
         "credentials could not be renewed (RuntimeError); the old ones stay"
     ]
+
+
+@pytest.mark.parametrize("error", [ConfigurationError("no"), RuntimeError("hunter2")], ids=["ours", "any other"])
+def test_what_a_provider_left_half_done_is_not_used(error: Exception) -> None:
+    class Fickle(Provider):
+        async def refresh(self, is_refused: bool) -> None:
+            await super().refresh(is_refused)
+            self.configuration.api_key["BearerToken"] = "Bearer half"
+            raise error
+
+    async def main() -> str | None:
+        config = ClientConfig(provider.configuration, namespace=None, source="here", refresh=provider.refresh)
+        return await after_refusal(config)
+
+    provider = Fickle(0)
+    assert run_virtual(main()) == "Bearer 0"

@@ -16,6 +16,8 @@ from reconciler.client.exec_plugin import ExecPlugin
 from reconciler.errors import ConfigurationError, ConnectionFailedError, UnauthorizedError
 from reconciler.kinds import Namespace
 
+from .scripted import after_refusal
+
 pytestmark = pytest.mark.asyncio
 
 VERSION = "client.authentication.k8s.io/v1"
@@ -245,7 +247,7 @@ async def test_a_token_that_no_header_may_hold_is_refused_and_the_old_one_stays(
         tmp_path, f"test -e {tmp_path}/once && printf '{bad}' && exit; touch {tmp_path}/once; echo '{GOOD}'"
     )
     config = await load_config(_kubeconfig(tmp_path, plugin))
-    assert await config.authorization(refresh=True) == "Bearer hunter2"
+    assert await after_refusal(config) == "Bearer hunter2"
     assert "the token has a line end or another control character in it" in caplog.text
     # Where it is the first one, there is nothing to go on with.
     with pytest.raises(ConfigurationError, match="the token has a line end") as caught:
@@ -258,7 +260,7 @@ async def test_a_plugin_that_fails_later_is_named_in_the_log_and_its_last_answer
 ) -> None:
     plugin = _script(tmp_path, f"test -e {tmp_path}/once && exit 7; touch {tmp_path}/once; echo '{GOOD}'")
     config = await load_config(_kubeconfig(tmp_path, plugin))
-    assert await config.authorization(refresh=True) == "Bearer hunter2"
+    assert await after_refusal(config) == "Bearer hunter2"
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
         f"credentials could not be renewed: the exec plugin '{plugin}' ended with exit code 7; run it by hand to see "
         "why; the old ones stay"

@@ -27,6 +27,8 @@ from reconciler.errors import ConfigurationError
 from reconciler.instant import seconds
 from reconciler.testing import run_virtual
 
+from .scripted import after_refusal
+
 REVIEWS = ResourceType("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews", is_namespaced=False)
 JANE = Impersonation("jane", groups=("dev", "ops"), uid="7", extra={"example.com/Why 100%": ("a", "b")})
 JANE_IN_KUBECONFIG = {
@@ -121,7 +123,7 @@ def test_a_kubeconfig_that_is_rewritten_changes_who_is_impersonated(tmp_path: Pa
         users = [config.impersonation.user if config.impersonation else None]
         for more in ({"as": "joe"}, {}):
             _kubeconfig(tmp_path, "http://a", **more)
-            await config.authorization(refresh=True)
+            await after_refusal(config)
             users.append(config.impersonation.user if config.impersonation else None)
         assert LoopClock().now() < seconds(60)
         return users

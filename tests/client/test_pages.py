@@ -59,6 +59,21 @@ def test_pages_come_as_they_are_asked_for_and_show_one_moment() -> None:
     ]
 
 
+def test_a_list_and_a_watch_whose_selector_allows_one_namespace_ask_that_one_alone() -> None:
+    transport = ScriptedTransport([_page("a"), _page("a"), answer(200, b"")])
+    client = Client(RestClient(transport))
+
+    async def main() -> None:
+        await client.list(Widget, field_selector={"metadata.namespace": "default"})
+        assert [each async for each in client.iterate(Widget, field_selector={"metadata.namespace": "default"})]
+        async with client.watch(Widget, field_selector={"metadata.namespace": "default"}) as events:
+            assert [event async for event in events] == []
+
+    run_virtual(main())
+    # As client-go does: rights in one namespace are enough, for the watch too.
+    assert {request.path for request in transport.requests} == {"/apis/example.com/v1/namespaces/default/widgets"}
+
+
 def test_iterate_gives_the_objects_one_by_one_typed_or_not() -> None:
     async def main() -> list[str]:
         client = Client(RestClient(ScriptedTransport([_page("a", "b", token="t"), _page("c")] * 2)))

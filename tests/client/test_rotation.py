@@ -23,6 +23,8 @@ from reconciler.clock import SystemWallClock
 from reconciler.errors import ConfigurationError, ConnectionFailedError, UnauthorizedError
 from reconciler.testing import run_virtual
 
+from .scripted import after_refusal
+
 WIDGETS = ResourceType("example.com", "v1", "Widget", "widgets")
 GET = HttpRequest("GET", "/")
 LOST = 401
@@ -207,7 +209,7 @@ def test_no_process_is_sent_to_another_server_by_a_kubeconfig_that(
     async def main() -> tuple[str, str | None]:
         config = await load_config(_kubeconfig(tmp_path, "http://127.0.0.1:1", "{token: one}"))
         _kubeconfig(tmp_path, **{"host": "http://127.0.0.1:1", **rewrite})
-        return config.host, await config.authorization(refresh=True)
+        return config.host, await after_refusal(config)
 
     # Its context stays the one it began with, whatever `kubectl config use-context` says.
     expected = "Bearer one" if says is not None else "Bearer two"
@@ -215,6 +217,15 @@ def test_no_process_is_sent_to_another_server_by_a_kubeconfig_that(
     said = _warnings(caplog)
     assert (len(said) == 1 and says in said[0]) if says is not None else said == []
     assert "two" not in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_kubeconfig_that_names_another_server_does_not_keep_a_refused_token_in_use(tmp_path: Path) -> None:
+    config = await load_config(_kubeconfig(tmp_path, "http://127.0.0.1:1", _plugin(tmp_path, '"token": "t"')))
+    _kubeconfig(tmp_path, "http://127.0.0.1:2", "{token: elsewhere}")
+    assert await after_refusal(config) == "Bearer t"
+    # The plugin of the first server's user was asked again, and nobody else.
+    assert (config.host, _runs(tmp_path)) == ("http://127.0.0.1:1", 2)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +251,7 @@ def test_what_is_not_followed_in_a_rewritten_kubeconfig_is_named_once(
         seen: list[str | None] = []
         for token in ("two", "three"):
             _kubeconfig(tmp_path, "https://127.0.0.1:1", f"{{token: {token}}}", then)
-            seen.append(await config.authorization(refresh=True))
+            seen.append(await after_refusal(config))
         return seen
 
     # The credentials are followed.
@@ -259,7 +270,7 @@ def test_a_kubeconfig_that_is_gone_leaves_the_credentials_as_they_are(
     async def main() -> str | None:
         config = await load_config(file)
         file.unlink()
-        return await config.authorization(refresh=True)
+        return await after_refusal(config)
 
     assert run_virtual(main()) == "Bearer one"
 
@@ -398,7 +409,7 @@ async def test_a_plugin_may_give_a_client_certificate_and_a_new_one_when_it_is_r
             files = [file for file in written.rglob("*") if file.is_file()]
             assert [oct(file.stat().st_mode & 0o077) for file in files] == ["0o0"] * 2
             _kubeconfig(tmp_path, host, "{token: t}", ", certificate-authority: ca.pem")
-            await config.authorization(refresh=True)
+            await after_refusal(config)
             assert [*written.iterdir()] == []
     assert (door.seen, _runs(tmp_path)) == (["me-1", "me-1", "me-2"], 2)
 

@@ -99,6 +99,7 @@ def test_an_invalid_object_names_its_fields() -> None:
         pytest.param({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, {}, None, id="no date"),
         pytest.param({}, {}, None, id="nothing"),
         pytest.param({}, {"retryAfterSeconds": 0}, None, id="not from a zero in the body"),
+        pytest.param({}, {"retryAfterSeconds": 10**400}, None, id="no number that a time can be"),
     ],
 )
 def test_the_time_to_wait_comes_from(headers: dict[str, str], details: dict[str, Any], seconds: float | None) -> None:

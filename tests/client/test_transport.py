@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import trustme
 from aiohttp import web
+from kubernetes_asyncio.client import Configuration
 from multidict import CIMultiDict
 
 from reconciler.api import ObjectKey, ResourceType
 from reconciler.client import AiohttpTransport, ClientConfig, HttpRequest, RestClient, load_config
-from reconciler.errors import ConnectionFailedError, UnauthorizedError
+from reconciler.errors import ConfigurationError, ConnectionFailedError, UnauthorizedError
 
 pytestmark = pytest.mark.asyncio
 
@@ -366,6 +367,49 @@ async def test_closing_ends_a_request_under_way_and_says_so() -> None:
         with pytest.raises(ConnectionFailedError, match="the transport is closed") as later:
             await transport.send(HttpRequest("POST", "/"))
         assert later.value.is_unsent
+
+
+async def test_a_closed_transport_asks_for_no_credentials() -> None:
+    asked: list[bool] = []
+
+    async def refresh(is_refused: bool) -> None:
+        asked.append(is_refused)
+        await asyncio.sleep(60)
+
+    async def refuse(_: web.Request) -> web.Response:
+        entered.set()
+        await answering.wait()
+        return web.json_response({"kind": "Status", "code": 401}, status=401)
+
+    entered, answering = asyncio.Event(), asyncio.Event()
+    async with _serving(refuse) as host:
+        configuration = Configuration(host=host, api_key={"BearerToken": "Bearer old"})
+        transport = AiohttpTransport(ClientConfig(configuration, namespace=None, source="here", refresh=refresh))
+        refused = asyncio.create_task(transport.send(HttpRequest("GET", "/")))
+        await entered.wait()
+        closing = asyncio.create_task(transport.aclose())
+        answering.set()
+        with pytest.raises(ConnectionFailedError, match="the transport is closed"):
+            await refused
+        await closing
+        with pytest.raises(ConnectionFailedError, match="the transport is closed") as caught:
+            await transport.send(HttpRequest("GET", "/"))
+    assert caught.value.is_unsent
+    assert asked == []
+
+
+async def test_a_transport_that_another_loop_uses_says_so() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response()
+
+    async def elsewhere() -> None:
+        await transport.send(HttpRequest("GET", "/"))
+
+    async with _serving(handler) as host, _transport(host) as transport:
+        await transport.send(HttpRequest("GET", "/"))
+        # Not one that is worth another try.
+        with pytest.raises(ConfigurationError, match="works in the event loop of its first request"):
+            await asyncio.to_thread(asyncio.run, elsewhere())
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
