@@ -95,6 +95,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, marker in MARKED_BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+        callspec = getattr(item, "callspec", None)
+        # A fixture that asks for `real_server` by its parameter has no such fixture name.
+        if callspec is not None and any(isinstance(each, str) and each == "real" for each in callspec.params.values()):
+            item.add_marker("real_server")
 
 
 @pytest.hookimpl(wrapper=True)

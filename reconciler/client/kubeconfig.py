@@ -84,7 +84,7 @@ class Kubeconfig:
                     return
             except Exception as error:
                 # Perhaps half written: the next minute will tell.
-                _log.warning("%s was rewritten and is not usable: %s", self._paths, in_words(error))
+                _log.warning("%s has changed and is not usable: %s", self._paths, in_words(error))
         if self._loader is not None:
             await self._loader.load_into(self.configuration, is_refused=is_refused)
 
@@ -128,7 +128,7 @@ class Kubeconfig:
         try:
             return self._read_version() != self._version
         except OSError:
-            return False  # gone, or about to be replaced
+            return True  # who reads it says what is wrong
 
     def _read_version(self) -> bytes:
         return digest_of(str(file) for file in _existing(self._paths))

@@ -123,6 +123,7 @@ async def who_is_woken_by_a_config_map(transport: Transport, kind: ResourceType)
     page = code()
     page["CONFIG_MAPS"] = kind
     manager, woken, news = Manager(transport), set[str](), asyncio.Event()
+    manager.journal.subscribe(lambda record: news.set())
 
     async def reconcile(request: Request) -> None:
         woken.add(f"{request.namespace}/{request.name}")
@@ -134,7 +135,11 @@ async def who_is_woken_by_a_config_map(transport: Transport, kind: ResourceType)
                 news.clear()
                 await news.wait()
 
-    page["watch_config_maps"](manager, reconcile)
+    def is_busy(name: str) -> bool:
+        explanation = controller.explain(Request(*name.split("/")))
+        return explanation.is_running or explanation.standing is not None
+
+    controller = page["watch_config_maps"](manager, reconcile)
     async with running(manager):
         names = set[str]()
         for namespace, name, config_map in (("team-a", "x", "a"), ("team-a", "y", "b"), ("team-b", "z", "a")):
@@ -145,6 +150,10 @@ async def who_is_woken_by_a_config_map(transport: Transport, kind: ResourceType)
         woken.clear()
         await manager.client.create({"metadata": {"name": "a", "namespace": "team-a"}}, resource=kind)
         await until({"team-a/x"})
+        async with asyncio.timeout(30):
+            while any(is_busy(name) for name in names):
+                news.clear()
+                await news.wait()
         return {name for name in woken if name in names}
 
 

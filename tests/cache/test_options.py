@@ -13,6 +13,7 @@ from reconciler.api import FieldSelector, LabelSelector, ObjectKey
 from reconciler.cache import Cache, KindOptions
 from reconciler.client import HttpRequest, HttpResponse, JsonObject
 from reconciler.errors import ConfigurationError
+from reconciler.journal import Wrote
 from reconciler.manager import Manager
 from reconciler.testing import InProcessTransport
 
@@ -339,16 +340,24 @@ def test_a_snapshot_stays_what_the_store_was() -> None:
     in_world(story)
 
 
-def test_a_manager_hands_namespaces_options_and_its_journal_on_to_its_cache() -> None:
+def test_a_manager_hands_namespaces_options_and_its_journal_on_to_its_cache(caplog: pytest.LogCaptureFixture) -> None:
     async def story(world: World) -> None:
         await with_namespaces(world, "one", "two")
         await write_in(world, "one", "a")
+        await write_in(world, "default", "elsewhere")
+        asked: list[tuple[str, str]] = []
+
+        class Noting(InProcessTransport):
+            async def send(self, request: HttpRequest) -> HttpResponse:
+                asked.append((request.method, request.path))
+                return await super().send(request)
+
         manager = Manager(
-            InProcessTransport(world.server),
+            Noting(world.server),
             namespaces=["one", "two"],
             cache_options={Widget: KindOptions(field_selector="metadata.name!=b")},
             streaming_list=True,
-            warn_above_bytes=None,
+            warn_above_bytes=1,
         )
         stopping = asyncio.Event()
         running = asyncio.create_task(manager.run(stopping))
@@ -358,7 +367,14 @@ def test_a_manager_hands_namespaces_options_and_its_journal_on_to_its_cache() ->
         await write_in(world, "two", "b")
         found = await manager.cached_reader.list(Widget, after_own_writes=True)
         assert [str(ObjectKey(item.metadata.namespace, item.metadata.name)) for item in found] == ["one/a", "two/c"]
+        # Streamed: no list was asked for, only the write.
+        assert [method for method, _ in asked] == ["POST"]
+        assert len(await manager.cached_reader.list(NAMESPACES)) > 2
+        (place,) = manager.journal.places()
+        assert [record.verb for record in manager.journal.records(*place) if isinstance(record, Wrote)] == ["create"]
         stopping.set()
         await running
 
-    in_world(story)
+    with caplog.at_level(logging.WARNING, "reconciler.cache"):
+        in_world(story)
+    assert [message for message in caplog.messages if "more than 1: narrow it" in message] != []

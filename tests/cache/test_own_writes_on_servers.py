@@ -41,8 +41,9 @@ async def tell(transport: Transport, kind: ResourceType, namespace: str) -> list
             await client.create({"metadata": metadata}, resource=kind)
             key = ObjectKey(namespace if kind.is_namespaced else "", name)
             await client.patch(kind, key, {"metadata": {"labels": {"number": str(number)}}})
-            got = await reader.get(kind, key, after_own_writes=True)
-            assert got["metadata"]["labels"]["number"] == str(number)
+            if number % 2:  # else the next look is the first read after the writes
+                got = await reader.get(kind, key, after_own_writes=True)
+                assert got["metadata"]["labels"]["number"] == str(number)
         if kind.is_namespaced:
             for number in range(20):
                 key = ObjectKey(namespace, f"own-{number:02}")

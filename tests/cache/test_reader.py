@@ -74,6 +74,9 @@ def test_a_list_is_ordered_and_selects_by_namespace_labels_and_names() -> None:
                 await names(label_selector=5)
             assert await names(namespace="default", field_selector="metadata.name!=a") == ["b", "c"]
             assert await names(namespace="elsewhere") == []
+            assert await names(field_selector="metadata.namespace=default,metadata.name!=b") == ["a", "c"]
+            assert await names(field_selector="metadata.namespace!=default") == []
+            assert await names(field_selector="metadata.name==nobody") == []
 
     in_world(story)
 

@@ -28,7 +28,7 @@ from reconciler.testing import InProcessTransport
 
 from .objects import WIDGETS, Widget
 from .test_options import with_namespaces, write_in
-from .world import World, in_world, words
+from .world import World, in_world, refusal, words
 
 MINUTE = timedelta(minutes=1)
 
@@ -207,9 +207,15 @@ def test_each_namespace_is_told_again_a_period_after_its_own_list() -> None:
         world.cache.informer(Widget).add_handler(
             lambda event: told.append((loop.time(), f"{event.verb} {event.key.namespace}"))
         )
+        # Given a list of one namespace that comes later than that of the other,
+        world.transport.lists.append(refusal(503))
         async with world.running():
             await asyncio.sleep(100)
-        assert sorted(words for _, words in told) == ["create one", "create two", "update one", "update two"]
+        at = {said: when for when, said in told}
+        assert sorted(said for _, said in told) == ["create one", "create two", "update one", "update two"]
+        late = at["create one"] - at["create two"]
+        assert abs(late) > 0.5
+        assert at["update one"] - at["update two"] == pytest.approx(late)
 
     in_time(story, namespaces=["one", "two"])
 

@@ -89,13 +89,13 @@ LONG = 100_000
         pytest.param("a notin (b)," * LONG + "c", id="many sets"),
     ],
 )
-def test_a_long_label_selector_is_read_once(text: str) -> None:
+def test_a_long_label_selector_is_read(text: str) -> None:
     # A pattern that looks ahead from each comma would take minutes.
     assert parse_label_selector(text)({"a": "b"}) is ("notin" not in text)
 
 
 @pytest.mark.parametrize("text", ["a in (" + "b," * LONG, "(" * LONG, "a=b\\" * LONG, "a,b)" + "," * LONG])
-def test_a_long_text_that_is_no_selector_is_refused_as_soon(text: str) -> None:
+def test_a_long_text_that_is_no_selector_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="label selector"):
         parse_label_selector(text)
     with pytest.raises(ValueError, match="field selector"):

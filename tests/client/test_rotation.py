@@ -273,6 +273,21 @@ def test_a_kubeconfig_that_is_gone_leaves_the_credentials_as_they_are(
         return await after_refusal(config)
 
     assert run_virtual(main()) == "Bearer one"
+    (said,) = _warnings(caplog)
+    assert said.startswith(f"{file} has changed and is not usable: {file}: no kubeconfig there")
+
+
+def test_a_kubeconfig_that_cannot_be_read_any_more_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = _kubeconfig(tmp_path, "http://127.0.0.1:1", "{token: one}")
+
+    async def main() -> str | None:
+        config = await load_config(file)
+        file.unlink()
+        file.mkdir()  # as good as without rights, which root would not lack
+        return await after_refusal(config)
+
+    assert run_virtual(main()) == "Bearer one"
+    assert _warnings(caplog) == [f"{file} has changed and is not usable: Is a directory: {file}"]
 
 
 # --- exec plugins -----------------------------------------------------------------------------------------------------
@@ -326,7 +341,7 @@ async def test_when_credentials_are_due_a_plugin_runs(
 
 
 @pytest.mark.asyncio
-async def test_a_minute_is_counted_from_the_plugins_last_run(tmp_path: Path) -> None:
+async def test_requests_right_after_the_load_do_not_run_the_plugin_again(tmp_path: Path) -> None:
     door = Door("t")
     async with (
         _serving(door.answer) as host,

@@ -461,6 +461,7 @@ async def test_closing_fails_what_waits_for_a_connection_unsent_and_cancels_noth
         async def ask() -> None:
             if not is_stream:
                 await transport.send(HttpRequest("POST", "/"))
+                return
             async with transport.stream(HttpRequest("GET", "/")):
                 pass
 

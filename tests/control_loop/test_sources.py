@@ -84,6 +84,7 @@ class Scene:
     controller: Controller
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     passes: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
+    ended_at: float = 0.0
 
 
 Story = Callable[[Scene], Awaitable[None]]
@@ -115,6 +116,7 @@ def in_scene(
             await asyncio.sleep(0.5)
             await story(scene)
             scene.stopping.set()
+        scene.ended_at = now()
         return scene
 
     return run_virtual(main())
@@ -247,7 +249,7 @@ def test_a_stop_does_not_wait_for_a_source_that_was_added_late() -> None:
         scene.stopping.set()
 
     scene = in_scene(story)
-    assert scene.controller.is_synced
+    assert (scene.controller.is_synced, scene.ended_at) == (True, 1.5)
 
 
 def test_a_removed_source_asks_for_nothing_more_and_what_it_asked_for_is_done() -> None:

@@ -119,8 +119,10 @@ async def test_a_foreign_change_while_our_own_write_has_no_answer_yet_starts_a_p
             while (await stage.direct.get(Lamp, stage.key())).status.seen != 1:  # noqa: ASYNC110  # the server's business
                 await asyncio.sleep(0.01)
         await stage.resize(2)
+        stage.proxy.write_delay_seconds = 0.0  # of the next writes; this one's answer is late already
 
-    stage.proxy.write_delay_seconds = 0.3
+    # Long enough for the foreign event to come first on a busy machine.
+    stage.proxy.write_delay_seconds = 2.0
     async with holder_of(stage, meanwhile) as holder:
         await holder.until_sizes(1, 2)
         records = holder.controller.explain(Request(stage.namespace, "a")).records

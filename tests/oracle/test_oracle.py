@@ -58,9 +58,9 @@ def required(folder: Path) -> dict[str, str]:
 def test_what_is_recorded_and_what_is_measured_are_the_same_releases() -> None:
     recorded, measured = required(ORACLE), required(GO_BENCHMARK)
     assert {"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "k8s.io/utils"} <= measured.keys() & recorded.keys()
-    # Each also needs modules of its own.
-    common = recorded.keys() & measured.keys()
-    assert {name: recorded[name] for name in common} == {name: measured[name] for name in common}
+    # The benchmark needs one module of its own.
+    assert recorded.items() <= measured.items()
+    assert measured.keys() - recorded.keys() == {"github.com/spf13/pflag"}
 
 
 def test_the_page_names_the_pinned_versions() -> None:
