@@ -20,7 +20,7 @@ from reconciler.cache.informer import Informer, InformerStatus
 from reconciler.cache.news import News
 from reconciler.cache.options import BytesTransform, KindOptions, Transform, namespaces_for
 from reconciler.cache.resync import RESYNC, check_resync
-from reconciler.client import JsonObject, RestClient, decode_object
+from reconciler.client import FieldSelection, JsonObject, LabelSelection, RestClient, decode_object
 from reconciler.clock import LoopClock
 from reconciler.errors import CacheNotSyncedError, ConfigurationError
 from reconciler.instant import Clock
@@ -122,8 +122,8 @@ class Cache:
         kind: type[KubeObject] | ResourceType,
         *,
         namespaces: Iterable[str] | None = None,
-        label_selector: object = "",
-        field_selector: object = "",
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         transform: Transform | None = None,
         transform_bytes: BytesTransform | None = None,
         metadata_only: bool = False,

@@ -10,7 +10,7 @@ import msgspec
 
 from reconciler.api import EncodedObject, ResourceType, field_selector_text, label_selector_text
 from reconciler.cache.selector import parse_field_selector, parse_label_selector
-from reconciler.client import JsonObject
+from reconciler.client import FieldSelection, JsonObject, LabelSelection
 from reconciler.errors import ConfigurationError
 
 __all__ = ["BytesTransform", "KindOptions", "Read", "Transform"]
@@ -53,8 +53,8 @@ class KindOptions:
     """
 
     namespaces: tuple[str, ...] | None = None
-    label_selector: object = ""
-    field_selector: object = ""
+    label_selector: LabelSelection = None
+    field_selector: FieldSelection = None
     transform: Transform | None = None
     transform_bytes: BytesTransform | None = None
     metadata_only: bool = False

@@ -26,7 +26,7 @@ from reconciler.cache.informer import Informer
 from reconciler.cache.last_writes import LastWrites
 from reconciler.cache.selection import FIELDS_OF_THE_KEY
 from reconciler.cache.selector import FieldRequirement, parse_field_selector, parse_label_selector
-from reconciler.client import Client, JsonObject, ObjectList, decode_object
+from reconciler.client import Client, FieldSelection, JsonObject, LabelSelection, ObjectList, decode_object
 from reconciler.errors import (
     ApiStatus,
     CacheNotSyncedError,
@@ -137,8 +137,8 @@ class CachedReader:
         kind: type[O],
         *,
         namespace: str | None = None,
-        label_selector: object = None,
-        field_selector: object = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         index: str | None = None,
         value: str | None = None,
         after_own_writes: bool = False,
@@ -149,8 +149,8 @@ class CachedReader:
         kind: ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: object = None,
-        field_selector: object = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         index: str | None = None,
         value: str | None = None,
         after_own_writes: bool = False,
@@ -160,8 +160,8 @@ class CachedReader:
         kind: type[O] | ResourceType,
         *,
         namespace: str | None = None,
-        label_selector: object = None,
-        field_selector: object = None,
+        label_selector: LabelSelection = None,
+        field_selector: FieldSelection = None,
         index: str | None = None,
         value: str | None = None,
         after_own_writes: bool = False,

@@ -11,8 +11,10 @@ from reconciler.client.client import Client
 from reconciler.client.codec import decode_object
 from reconciler.client.config import ClientConfig, load_config
 from reconciler.client.contract import (
+    FieldSelection,
     FieldValidation,
     JsonObject,
+    LabelSelection,
     ObjectList,
     Propagation,
     Reader,
@@ -45,6 +47,7 @@ __all__ = [
     "ApiResource",
     "Client",
     "ClientConfig",
+    "FieldSelection",
     "FieldValidation",
     "HttpRequest",
     "HttpResponse",
@@ -52,6 +55,7 @@ __all__ = [
     "Impersonation",
     "JsonObject",
     "JsonPatch",
+    "LabelSelection",
     "ObjectList",
     "OperationResult",
     "OwnWrites",

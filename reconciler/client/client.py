@@ -21,11 +21,12 @@ from reconciler.api import (
 from reconciler.client.changes import Changes
 from reconciler.client.codec import check_deleted, resource_of
 from reconciler.client.contract import FieldValidation, JsonObject, Propagation, WriteOptions
+from reconciler.client.options import delete_options
 from reconciler.client.own_writes import OwnWrites
 from reconciler.client.reads import Reads
 from reconciler.client.rest import RestClient, list_words, words
 from reconciler.client.subresource import StatusClient, SubresourceClient
-from reconciler.client.writes import Writes, WriteTarget, delete_options
+from reconciler.client.writes import Writes, WriteTarget
 from reconciler.client.written import Written
 from reconciler.clock import LoopClock
 from reconciler.instant import Clock

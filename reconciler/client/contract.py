@@ -15,8 +15,10 @@ from reconciler.api import FieldSelector, KubeObject, LabelSelector, ObjectKey, 
 from reconciler.client.patches import Patch
 
 __all__ = [
+    "FieldSelection",
     "FieldValidation",
     "JsonObject",
+    "LabelSelection",
     "ObjectList",
     "Propagation",
     "Reader",

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
-__all__ = ["APPLY", "JsonPatch", "Patch", "PatchForm", "StrategicMergePatch", "form_of"]
+__all__ = ["APPLY", "MERGE_PATCH", "JsonPatch", "Patch", "PatchForm", "StrategicMergePatch", "form_of"]
 
 APPLY = "application/apply-patch+yaml"
 """The content type of server-side apply; JSON is YAML, so the body is JSON."""
+
+MERGE_PATCH = "application/merge-patch+json"
+"""The content type of a JSON merge patch."""
 
 Pointer = str | Sequence[str | int]
 """A JSON pointer as text (`/spec/size`), or its parts, not escaped: `("metadata", "labels", "example.com/team")`."""
@@ -110,7 +113,7 @@ def form_of(patch: Patch) -> PatchForm:
     """Return how `patch` is sent."""
     if isinstance(patch, JsonPatch):
         return PatchForm("application/json-patch+json", patch.operations, _merged(patch), _demanded(patch))
-    content_type = "application/merge-patch+json"
+    content_type = MERGE_PATCH
     if isinstance(patch, StrategicMergePatch):
         content_type, patch = "application/strategic-merge-patch+json", patch.patch
     metadata = patch.get("metadata")

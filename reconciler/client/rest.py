@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from reconciler.api import ObjectKey, ResourceType, pinned_namespace
 from reconciler.client.contract import FieldValidation
-from reconciler.client.patches import APPLY
+from reconciler.client.patches import APPLY, MERGE_PATCH
 from reconciler.client.statuses import api_error, parse_status
 from reconciler.client.transport import HttpRequest, HttpResponse, Transport
 from reconciler.client.useragent import checked_user_agent
@@ -24,9 +24,7 @@ from reconciler.client.waiting import check_timeout, wait_out
 from reconciler.client.warnings import ServerWarning, Warnings
 from reconciler.errors import ConnectionFailedError
 
-__all__ = ["MERGE_PATCH", "RestClient", "list_words", "words"]
-
-MERGE_PATCH = "application/merge-patch+json"
+__all__ = ["RestClient", "list_words", "words"]
 
 _JSON = "application/json"
 _READ_HEADERS: Mapping[str, str] = MappingProxyType({"Accept": _JSON})

@@ -24,6 +24,7 @@ from reconciler.client.config import ClientConfig
 from reconciler.client.failures import FAILURES, failure_in_words, send_once
 from reconciler.client.lines import lines_in
 from reconciler.client.progress import Progress, progress_trace
+from reconciler.client.waiting import check_timeout
 from reconciler.errors import ConfigurationError, ConnectionFailedError
 
 __all__ = ["AiohttpTransport", "HttpRequest", "HttpResponse", "HttpStream", "Transport"]
@@ -160,11 +161,9 @@ class AiohttpTransport:
     """
 
     def __init__(self, config: ClientConfig, *, timeout_seconds: float = 30.0, connections_max: int = 500) -> None:
-        if not timeout_seconds > 0 or connections_max < 0:
-            raise ValueError(
-                f"timeout_seconds is more than 0 and connections_max at least 0, not {timeout_seconds:g} and "
-                f"{connections_max}"
-            )
+        check_timeout(timeout_seconds)
+        if connections_max < 0:
+            raise ValueError(f"connections_max must be 0 or more, is {connections_max}")
         self._config = config
         self._timeout_seconds = timeout_seconds
         self._connections_max = connections_max

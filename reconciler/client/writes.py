@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from reconciler.api import KubeObject, ObjectKey, ResourceType
 from reconciler.client.codec import (
@@ -22,7 +22,8 @@ from reconciler.client.codec import (
     resource_of,
     success_in,
 )
-from reconciler.client.contract import FieldValidation, Propagation, WriteOptions
+from reconciler.client.contract import WriteOptions
+from reconciler.client.options import check_options, check_preconditions, is_dry
 from reconciler.client.own_writes import OwnWrites
 from reconciler.client.patches import APPLY, Patch, form_of
 from reconciler.client.pruned import Lost, LostFields, lost_fields
@@ -33,11 +34,7 @@ from reconciler.errors import ApiError
 from reconciler.instant import Clock
 from reconciler.journal import Journal, Wrote, current_cause
 
-__all__ = ["WriteTarget", "Writes", "delete_options", "kind_of"]
-
-
-_OPTIONS = tuple(WriteOptions.__annotations__)
-_VALIDATIONS: tuple[str, ...] = get_args(FieldValidation)
+__all__ = ["WriteTarget", "Writes", "kind_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ class Writes:
         self._journal = journal
         self._ledger = ledger
         self._clock = clock
-        _check_options(defaults)
+        check_options(defaults)
         self._defaults = defaults
         self._lost = LostFields()
         self._subscribers: list[Callable[[Written], None]] = []
@@ -102,7 +99,7 @@ class Writes:
         kind, header = kind_of(obj, resource), header_of(obj)
         given = self._given(options)
         name = header.name or f"{_generate_name_of(obj)}*"
-        target = WriteTarget("create", resource_of(kind), ObjectKey(header.namespace, name), is_dry_run=_is_dry(given))
+        target = WriteTarget("create", resource_of(kind), ObjectKey(header.namespace, name), is_dry_run=is_dry(given))
         doing = words("create", target.resource, target.key)
         body = encode_object(obj, target.resource, doing=doing)
         answer = await self.make(
@@ -142,7 +139,7 @@ class Writes:
         """Replace an object or a subresource by `body`, whose metadata is `header`; return what came back."""
         given = self._given(options)
         target = WriteTarget(
-            "update", resource, key, subresource, header.resource_version, header.uid, is_dry_run=_is_dry(given)
+            "update", resource, key, subresource, header.resource_version, header.uid, is_dry_run=is_dry(given)
         )
         answer = await self.make(
             target,
@@ -162,7 +159,7 @@ class Writes:
     ) -> bytes:
         """Create a subresource of an object; return what came back."""
         given = self._given(options)
-        target = WriteTarget("create", resource, key, subresource, is_dry_run=_is_dry(given))
+        target = WriteTarget("create", resource, key, subresource, is_dry_run=is_dry(given))
         answer = await self.make(
             target,
             lambda: self._rest.create(
@@ -182,13 +179,13 @@ class Writes:
     ) -> bytes:
         """Patch an object or a subresource; return what came back."""
         form = form_of(patch)
-        _check_preconditions(form.metadata)
+        check_preconditions(form.metadata)
         header = header_of({"metadata": form.metadata})
         body = encode(form.body)
         sent = body if form.body is form.merged else encode(form.merged)
         given = self._given(options)
         target = WriteTarget(
-            "patch", resource, key, subresource, header.resource_version, header.uid, is_dry_run=_is_dry(given)
+            "patch", resource, key, subresource, header.resource_version, header.uid, is_dry_run=is_dry(given)
         )
         return await self._send_patch(target, body, sent, form.content_type, given, force=False)
 
@@ -219,7 +216,7 @@ class Writes:
         if not given.get("field_owner"):
             raise ValueError("server-side apply needs field_owner=, here or as an argument of the client")
         target = WriteTarget(
-            "apply", resource, key, subresource, header.resource_version, header.uid, is_dry_run=_is_dry(given)
+            "apply", resource, key, subresource, header.resource_version, header.uid, is_dry_run=is_dry(given)
         )
         return await self._send_patch(target, body, body, APPLY, given, force=force)
 
@@ -339,62 +336,12 @@ class Writes:
 
     def _given(self, options: WriteOptions) -> WriteOptions:
         # The type alone is seen by type checkers only: a misspelt `dry_run` would write.
-        _check_options(options)
+        check_options(options)
         return {
             "field_owner": options.get("field_owner") or self._defaults.get("field_owner"),
             "dry_run": options.get("dry_run", False),
             "field_validation": options.get("field_validation") or self._defaults.get("field_validation"),
         }
-
-
-def _check_options(options: Mapping[str, Any]) -> None:
-    unknown = [name for name in options if name not in _OPTIONS]
-    if unknown:
-        hint = "; force is for apply alone" if "force" in unknown else ""
-        raise TypeError(f"{', '.join(map(repr, unknown))}: no such option, there are {', '.join(_OPTIONS)}{hint}")
-    if not isinstance(options.get("dry_run", False), bool):
-        raise TypeError(f"dry_run is True or False, not a {type(options['dry_run']).__name__}")
-    validation = options.get("field_validation")
-    if validation is not None and validation not in _VALIDATIONS:
-        raise ValueError(f"field_validation is one of {', '.join(_VALIDATIONS)}, not {validation!r}")
-
-
-def _is_dry(options: WriteOptions) -> bool:
-    return options.get("dry_run", False)
-
-
-def delete_options(
-    *,
-    uid: str | None = None,
-    resource_version: str | None = None,
-    propagation: Propagation | None = None,
-    grace_period_seconds: int | None = None,
-    dry_run: bool = False,
-) -> bytes | None:
-    """
-    Return the body of a deletion; None where nothing is asked for.
-
-    Raises:
-        ValueError: A precondition is an empty text, such as the UID of an object that was never read.
-    """
-    _check_preconditions({"uid": uid, "resource_version": resource_version})
-    preconditions = {"uid": uid, "resourceVersion": resource_version}
-    wanted: dict[str, Any] = {
-        "preconditions": {name: value for name, value in preconditions.items() if value is not None},
-        "propagationPolicy": propagation,
-        "dryRun": ["All"] if dry_run else None,
-    }
-    options = {name: value for name, value in wanted.items() if value}
-    if grace_period_seconds is not None:
-        options["gracePeriodSeconds"] = grace_period_seconds
-    return encode({"apiVersion": "v1", "kind": "DeleteOptions", **options}) if options else None
-
-
-def _check_preconditions(given: Mapping[str, Any]) -> None:
-    # The server takes an empty one for none, and the write would hit whatever has the name.
-    for name in ("uid", "resource_version", "resourceVersion"):
-        if given.get(name) == "":
-            raise ValueError(f"{name} is empty, so it would not be checked: give one, or None for no precondition")
 
 
 def kind_of(obj: Any, resource: ResourceType | None) -> Any:

@@ -70,7 +70,7 @@ def test_a_list_and_a_watch_whose_selector_allows_one_namespace_ask_that_one_alo
             assert [event async for event in events] == []
 
     run_virtual(main())
-    # As client-go does: rights in one namespace are enough, for the watch too.
+    # Rights in one namespace are enough, for the watch too.
     assert {request.path for request in transport.requests} == {"/apis/example.com/v1/namespaces/default/widgets"}
 
 

@@ -7,6 +7,7 @@ from typing import Any, assert_type
 import reconciler
 from reconciler import (
     ApiModel,
+    CachedReader,
     Client,
     ConnectionFailedError,
     FieldSelector,
@@ -105,6 +106,12 @@ async def selectors_are_values(client: Client) -> None:
     fields = FieldSelector().equal("metadata.name", "a")
     await client.list(Widget, label_selector=labels, field_selector=fields)
     await client.list(Widget, label_selector=fields)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue,reportArgumentType]  # of the other sort
+
+
+async def a_cache_takes_the_same_selectors(reader: CachedReader) -> None:
+    await reader.list(Widget, label_selector={"app": "web"}, field_selector=FieldSelector({"metadata.name": "a"}))
+    await reader.list(Widget, label_selector=42)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue,reportArgumentType]  # no selector
+    KindOptions(field_selector=LabelSelector())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # of the other sort
 
 
 async def kinds_are_found_and_narrowed(transport: Transport, obj: JsonObject) -> KindOptions:
